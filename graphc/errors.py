@@ -1,0 +1,115 @@
+"""The exceptions of graphc, and the one way in which their messages are put together.
+
+Every message names what was asked, what was found (the operands with shapes and dtypes), the line of the user's
+program that built the node, and what to try.  `explain` writes it, so all errors look alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+MAX_LINES = 15
+
+
+class GraphcError(Exception):
+    """The base of every exception that graphc defines."""
+
+
+class ShapeError(GraphcError, ValueError):
+    """Sizes that had to be equal are not."""
+
+
+class UnusedInputError(GraphcError, ValueError):
+    """An input of a function is used by no output and no update."""
+
+
+class MissingInputError(GraphcError, ValueError):
+    """An output depends on a variable that is neither an input, nor shared, nor a constant."""
+
+
+class DisconnectedInputError(GraphcError, ValueError):
+    """A gradient was asked for with respect to a variable that the cost does not depend on."""
+
+
+class UndefinedGradientError(GraphcError, TypeError):
+    """The cost depends on a variable through an operation that has no gradient."""
+
+
+class VerifyGradError(GraphcError, AssertionError):
+    """A symbolic gradient differs from the finite differences it was compared with."""
+
+
+class RewriteError(GraphcError, RuntimeError):
+    """A rewrite rule changed the type of what it rewrote: a bug in the rule."""
+
+
+class BackendError(GraphcError, RuntimeError):
+    """A backend is unknown or cannot be used on this machine."""
+
+
+class GpuUnavailableError(BackendError):
+    """No usable GPU: the message names the step that failed."""
+
+
+class Site(NamedTuple):
+    """The line of the user's program at which a node was built."""
+
+    filename: str
+    lineno: int
+    function: str
+
+    def __str__(self) -> str:
+        return f'File "{self.filename}", line {self.lineno}, in {self.function}'
+
+
+def describe(value: Any) -> str:
+    """One line about a run-time value: what it is, its dtype and shape, and the value itself when it is small."""
+    shape = getattr(value, "shape", None)
+    dtype = getattr(value, "dtype", None)
+    if shape is None or dtype is None:
+        text = repr(value)
+        return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
+    line = f"{type(value).__name__} of {dtype}, shape {tuple(shape)}"
+    if getattr(value, "size", 99) <= 4:
+        line += ", value " + " ".join(str(value).split())
+    return line
+
+
+def explain(
+    headline: str,
+    operands: Iterable[str] = (),
+    site: Site | None = None,
+    hint: str | None = None,
+) -> str:
+    """A message of at most 15 lines: headline, operands, the line that built the node, and what to try."""
+    lines = headline.splitlines()
+    rows = [f"    {row}" for row in operands]
+    tail = [f"  built at {site}"] if site is not None else []
+    tail += [f"  try: {line}" if i == 0 else f"       {line}" for i, line in enumerate((hint or "").splitlines())]
+    room = MAX_LINES - len(lines) - len(tail)
+    if len(rows) > room:
+        rows = [*rows[: max(room - 1, 0)], f"    ... and {len(rows) - max(room - 1, 0)} more"]
+    return "\n".join((lines + rows + tail)[:MAX_LINES])
+
+
+# Exceptions of Python and NumPy that can be raised again with a longer message.
+_REBUILDABLE: tuple[type[Exception], ...] = (
+    ValueError, TypeError, IndexError, ZeroDivisionError, OverflowError, FloatingPointError, MemoryError,
+    RuntimeError, NotImplementedError, KeyError, ArithmeticError,
+)  # fmt: skip
+
+
+def with_context(error: Exception, message: str) -> Exception:
+    """The same kind of exception with a message that explains; the original stays its ``__cause__``."""
+    for kind in _REBUILDABLE:
+        if type(error) is kind:
+            return kind(message)
+    for kind in _REBUILDABLE:  # a subclass with a constructor of its own, such as numpy.linalg.LinAlgError
+        if isinstance(error, kind):
+            try:
+                rebuilt = type(error)(message)
+            except TypeError:
+                return kind(message)
+            return rebuilt
+    return RuntimeError(f"{type(error).__name__}: {message}")

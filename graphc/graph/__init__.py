@@ -1,0 +1,1 @@
+"""The graph: variables, ops, and the interned graph that is compiled."""

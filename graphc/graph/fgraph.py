@@ -1,0 +1,358 @@
+"""FunctionGraph: what `function` compiles: an immutable, hash-consed graph whose sizes are known to agree.
+
+The user's nodes are *interned*: equal ops on the same inputs become one node, so common subexpressions are found for
+free and equality is ``is``.  On the way in, the sizes that meet in an elementwise op are unified into one, and every
+unification is written down as a `Guard` that the compiled function checks when it runs.  Under these guards it is
+known which axes broadcast.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from graphc.errors import ShapeError, Site, explain
+from graphc.graph.bindings import ops
+from graphc.graph.op import Op
+from graphc.graph.predicates import ALWAYS, Predicate, choices_of, map_predicates, predicates
+from graphc.graph.sizes import Shape, Size, Sizes
+from graphc.graph.traverse import leaves, toposort
+from graphc.graph.types import TensorType
+from graphc.graph.variable import Apply, Constant, Variable, constant, operand
+
+# An axis of a variable of the user's whose size is assumed to be 1: `(variable, axis)`.
+Axis = tuple[Variable, int]
+
+# Constants above this size are equal only if they are the same object.
+INTERNED_BYTES = 4096
+
+
+@dataclass(frozen=True)
+class Guard:
+    """Two sizes that must be equal when the function runs.
+
+    left, right: sizes: ints or interned int64 scalars.
+    node: the user's node whose operands must agree, for the message; None for an assumption of a variant.
+    axes: the axes (of the user's variables) that have these sizes.  If one of the two turns out to be 1 and
+        `broadcasts`, a variant with that axis of static size 1 can run.
+    when: the predicate of the node: a branch that is not taken is not checked.
+    """
+
+    left: Size
+    right: Size
+    node: Apply | None
+    axes: tuple[Axis | None, Axis | None]
+    broadcasts: bool
+    when: Predicate = ALWAYS
+
+
+class Interner(Sizes):
+    """The table of one compilation: nodes, constants, sizes and guards.  It only ever grows."""
+
+    def __init__(self, ones: Iterable[Axis] = ()) -> None:
+        self.ones = frozenset(ones)
+        self.guards: list[Guard] = []
+        self.origin: dict[Variable, list[Variable]] = {}
+        self._nodes: dict[Any, Apply] = {}
+        self._constants: dict[Any, Constant] = {}
+        self._shapes: dict[Variable, Shape] = {}
+        self._united: dict[Variable, Size] = {}
+        self._bearer: dict[Variable, Axis] = {}  # size -> the first variable that has it
+        self._context: tuple[Apply | None, Predicate] = (None, ALWAYS)
+        self._keep: list[Any] = []  # what is known by its id must stay alive
+
+    # ---- nodes ----
+
+    def __contains__(self, variable: Variable) -> bool:
+        return variable in self._shapes
+
+    def leaf(self, user: Variable) -> Variable:
+        """The interned leaf for an input or shared variable: the variable itself, or a stand-in for one with owner."""
+        leaf = user if user.owner is None else Variable(user.type, name=user.name)
+        if leaf in self._shapes:
+            return leaf
+        self._shapes[leaf] = tuple(
+            n if n is not None else self._symbol(leaf, axis) for axis, n in enumerate(leaf.type.shape)
+        )
+        self._record(leaf, user)
+        return leaf
+
+    def constant(self, value: Constant) -> Constant:
+        """The interned constant of this dtype, shape and bytes (so that -0.0 is not 0.0, and nan is nan)."""
+        data = value.data
+        small = data.nbytes <= INTERNED_BYTES
+        key = (data.dtype, data.shape, data.tobytes()) if small else id(value)
+        found = self._constants.get((key, value.type.weak))
+        if found is None:
+            self._constants[key, value.type.weak] = found = value
+            self._shapes[value] = value.type.shape
+        return found
+
+    def intern(self, variable: Variable, site: Site | None = None) -> Variable:
+        """The interned twin of an expression whose leaves are interned or constant; `site` is noted in new nodes."""
+        if variable in self._shapes:
+            return variable
+        image: dict[Variable, Variable] = {}
+        self._enter(toposort([variable], stop=self._shapes), image, site)
+        return self.image(variable, image)
+
+    def enter(
+        self, nodes: Iterable[Apply], image: dict[Variable, Variable], when: Callable[[Apply], Predicate]
+    ) -> None:
+        """Intern the user's nodes, in order, into `image` (user's variable -> interned one)."""
+        for node in nodes:
+            self._context = (node, when(node))
+            outputs = self.apply(node.op, [self.image(x, image) for x in node.inputs], node.outputs, node.site)
+            for user, new in zip(node.outputs, outputs, strict=True):
+                image[user] = new
+                self._record(new, user)
+        self._context = (None, ALWAYS)
+
+    def _enter(self, nodes: Iterable[Apply], image: dict[Variable, Variable], site: Site | None) -> None:
+        for node in nodes:
+            inputs = [self.image(x, image) for x in node.inputs]
+            outputs = self.apply(node.op, inputs, node.outputs, site or node.site)
+            image.update(zip(node.outputs, outputs, strict=True))
+
+    def image(self, x: Variable, image: dict[Variable, Variable]) -> Variable:
+        found = image.get(x)
+        if found is not None:
+            return found
+        if x in self._shapes:
+            return x
+        assert isinstance(x, Constant), f"{x!r} is not interned"
+        return self.constant(x)
+
+    def apply(
+        self, op: Op, inputs: Sequence[Variable], like: Sequence[Variable], site: Site | None = None
+    ) -> tuple[Variable, ...]:
+        """The outputs of `op` on interned inputs; `like` gives their dtypes."""
+        inputs = [self.constant(x) if isinstance(x, Constant) else x for x in op.strengthen(inputs)]
+        key = (op, *map(id, inputs)) if op.pure else (op, object())
+        found = self._nodes.get(key)
+        if found is not None:
+            return found.outputs
+        simpler = op.with_sizes(self, inputs)
+        if simpler is not None:
+            return (self.intern(simpler),)
+        shapes = op.infer_shape(self, inputs, [self._shapes[x] for x in inputs])
+        types = [
+            TensorType(out.type.dtype, shape=_static(out.type.shape) if shape is None else self.static(shape))
+            for out, shape in zip(like, shapes, strict=True)
+        ]
+        node = Apply(op, inputs, types, site)
+        self._nodes[key] = node
+        for out, shape in zip(node.outputs, shapes, strict=True):
+            if shape is None:
+                shape = tuple(self._symbol(out, axis) for axis in range(out.ndim))
+            self._shapes[out] = shape
+            for axis, size in enumerate(shape):
+                if isinstance(size, Variable):
+                    self._bearer.setdefault(size, (out, axis))
+        return node.outputs
+
+    def _record(self, new: Variable, user: Variable) -> None:
+        """Note that `new` stands for the user's variable, and apply what is assumed about that."""
+        self.origin.setdefault(new, []).append(user)
+        if new.name is None and new is not user:
+            new.name = user.name
+        if self.ones:
+            for axis, size in enumerate(self._shapes[new]):
+                if (user, axis) in self.ones and self.find(size) != 1:
+                    self._unite(size, 1, None, ((user, axis), None), broadcasts=True)
+
+    # ---- sizes ----
+
+    def shape(self, variable: Variable) -> Shape:
+        """The sizes of an interned variable, as ints and interned int64 scalars; equal sizes are one object."""
+        return tuple([n if isinstance(n, int) else self.find(n) for n in self._shapes[variable]])
+
+    def static(self, shape: Shape) -> list[int | None]:
+        """The sizes that are known as ints."""
+        found = [self.find(n) for n in shape]
+        return [n if isinstance(n, int) else None for n in found]
+
+    def size_variable(self, size: Size) -> Variable:
+        """A size as an int64 scalar that expressions can use."""
+        size = self.find(size)
+        return size if isinstance(size, Variable) else self.intern_constant(np.int64(size or 0))
+
+    def intern_constant(self, value: Any) -> Constant:
+        """The interned constant of a NumPy value."""
+        made = constant(value)
+        assert isinstance(made, Constant)
+        return self.constant(made)
+
+    def find(self, size: Size) -> Size:
+        """The one that stands for all sizes which must equal `size`."""
+        while isinstance(size, Variable) and size in self._united:
+            size = self._united[size]
+        return size
+
+    def same(self, a: Size, b: Size) -> Size:
+        return self._meet(a, b, broadcasts=False)
+
+    def meet(self, a: Size, b: Size) -> Size:
+        a, b = self.find(a), self.find(b)
+        if a == 1 and isinstance(a, int):
+            return b
+        if b == 1 and isinstance(b, int):
+            return a
+        return self._meet(a, b, broadcasts=True)
+
+    def _meet(self, a: Size, b: Size, broadcasts: bool) -> Size:
+        first, second = self.find(a), self.find(b)
+        if first is second or (isinstance(first, int) and isinstance(second, int) and first == second):
+            return first
+        if isinstance(first, int) and isinstance(second, int):
+            raise ShapeError(self._disagree(first, second))
+        node, _ = self._context
+        axes = (self._axis(first), self._axis(second))
+        return self._unite(first, second, node, axes, broadcasts)
+
+    def _unite(
+        self, a: Size, b: Size, node: Apply | None, axes: tuple[Axis | None, Axis | None], broadcasts: bool
+    ) -> Size:
+        a, b = self.find(a), self.find(b)
+        self.guards.append(Guard(a, b, node, axes, broadcasts, self._context[1]))
+        if isinstance(a, Variable) and isinstance(b, Variable):
+            self._united[b] = a
+            return a
+        if isinstance(a, Variable):
+            self._united[a] = b
+            return b
+        assert isinstance(b, Variable)
+        self._united[b] = a
+        return a
+
+    def _axis(self, size: Size) -> Axis | None:
+        """An axis of a variable of the user's that has this size."""
+        if not isinstance(size, Variable) or size not in self._bearer:
+            return None
+        bearer, axis = self._bearer[size]
+        users = self.origin.get(bearer)
+        return (users[0], axis) if users else (bearer, axis)
+
+    def _disagree(self, a: int, b: int) -> str:
+        node, _ = self._context
+        if node is None:
+            return f"sizes {a} and {b} do not agree"
+        return explain(
+            f"{node.op}: sizes {a} and {b} do not agree", map(operand, node.inputs), node.site, "reshape or index"
+        )
+
+    def _symbol(self, variable: Variable, axis: int) -> Variable:
+        """The size of an axis that nothing is known about: ``shape_of(variable, axis)``."""
+        node = ops.shape_of(variable, axis).owner
+        out: Variable = node.out
+        self._nodes[(node.op, id(variable))] = node
+        self._shapes[out] = ()
+        self._bearer[out] = (variable, axis)
+        return out
+
+    def symbolic(self, name: str, a: Any, b: Any) -> Size:
+        return self.find(self.intern(getattr(ops, name)(self.find(a), self.find(b))))
+
+    def unknown_value(self, variable: Variable) -> Size:
+        return self.find(variable)
+
+
+def _static(shape: Sequence[int | None]) -> list[int | None]:
+    return list(shape)
+
+
+@dataclass(frozen=True)
+class FunctionGraph:
+    """A graph ready to be rewritten and scheduled.
+
+    Attributes
+    ----------
+    inputs: the leaves whose values the caller passes, in order.
+    outputs: what is computed.
+    guards: what must hold of the sizes.
+    table: the `Interner` all its nodes live in; a rewritten graph shares it.
+    """
+
+    inputs: tuple[Variable, ...]
+    outputs: tuple[Variable, ...]
+    guards: tuple[Guard, ...]
+    table: Interner
+
+    @classmethod
+    def build(
+        cls, inputs: Sequence[Variable], outputs: Sequence[Variable], ones: Iterable[Axis] = ()
+    ) -> FunctionGraph:
+        """Intern the graph between `inputs` and `outputs`; the axes in `ones` are assumed to have size 1."""
+        table = Interner(ones)
+        image = {x: table.leaf(x) for x in inputs}
+        nodes = toposort(outputs, stop=image)
+        for x in leaves(outputs, stop=image):
+            if x not in image and not isinstance(x, Constant):
+                image[x] = table.leaf(x)
+        needed = predicates(outputs, stop=image)
+        table.enter(nodes, image, lambda node: needed.get(node, ALWAYS))
+        interned = tuple(table.image(x, image) for x in outputs)
+        graph = cls(tuple(image[x] for x in inputs), interned, tuple(table.guards), table)
+        # The guards speak of the user's conditions; all of these are interned by now.
+        return graph.map(lambda x: image.get(x, x))
+
+    def intern(self, variable: Variable) -> Variable:
+        """The node of this graph's table that equals `variable`."""
+        return self.table.intern(variable)
+
+    def shape(self, variable: Variable) -> Shape:
+        """The sizes of a variable of this graph."""
+        return self.table.shape(variable)
+
+    @property
+    def roots(self) -> tuple[Variable, ...]:
+        """The outputs, and what the guards read."""
+        roots = dict.fromkeys(self.outputs)
+        for guard in self.guards:
+            roots.update(dict.fromkeys(x for x in (guard.left, guard.right) if isinstance(x, Variable)))
+        roots.update((choice.condition, None) for choice in choices_of(guard.when for guard in self.guards))
+        return tuple(roots)
+
+    def toposort(self) -> list[Apply]:
+        """The nodes that make the outputs, each after those it depends on."""
+        return toposort(self.outputs)
+
+    @property
+    def apply_nodes(self) -> list[Apply]:
+        """Theano's name for the nodes."""
+        return self.toposort()
+
+    def map(self, image: Callable[[Variable], Variable]) -> FunctionGraph:
+        """The graph with its roots mapped by a rewriting that preserves values."""
+
+        def size(n: Size) -> Size:
+            new = image(n) if isinstance(n, Variable) else n
+            return int(new.data) if isinstance(new, Constant) else new
+
+        whens = map_predicates([guard.when for guard in self.guards], image)
+        guards = tuple(
+            replace(guard, left=size(guard.left), right=size(guard.right), when=when)
+            for guard, when in zip(self.guards, whens, strict=True)
+        )
+        return FunctionGraph(self.inputs, tuple(image(x) for x in self.outputs), guards, self.table)
+
+    def origin(self, variable: Variable) -> list[Variable]:
+        """The variables of the user's that an interned one stands for."""
+        return list(self.table.origin.get(variable, ()))
+
+    def __repr__(self) -> str:
+        return f"FunctionGraph({list(self.inputs)} -> {list(self.outputs)}, {len(self.toposort())} nodes)"
+
+    def _repr_svg_(self) -> str:
+        return self.to_svg()
+
+    def to_svg(self, **options: Any) -> str:
+        """A drawing of the graph, as SVG text."""
+        return str(ops.to_svg(self, **options))
+
+    def to_dot(self, **options: Any) -> str:
+        """The graph in Graphviz's language."""
+        return str(ops.to_dot(self, **options))

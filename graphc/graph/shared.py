@@ -1,0 +1,158 @@
+"""Shared variables: values that live between calls, and the cell that stores them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from graphc import dtypes
+from graphc.errors import explain
+from graphc.graph.site import creation_site
+from graphc.graph.types import TensorType
+from graphc.graph.variable import Variable
+
+Array = np.ndarray[Any, Any]
+
+
+class Cell:
+    """The place where one shared value is kept.  All functions that use a variable see the same cell.
+
+    A function replaces `value` when it commits its updates; it never writes into an array that somebody may hold.
+    """
+
+    __slots__ = ("value",)
+
+    def __init__(self, value: Array) -> None:
+        self.value = value
+
+    @property
+    def data(self) -> Array:
+        """The value (Theano's name for it)."""
+        return self.value
+
+
+class SharedVariable(Variable):
+    """A variable with a value that functions read and update.
+
+    Attributes
+    ----------
+    default_update: an expression that every function using this variable updates it with, unless told otherwise.
+    container: the `Cell` of the value.
+    """
+
+    __slots__ = ("allow_downcast", "container", "default_update", "strict")
+
+    def __init__(
+        self,
+        type: TensorType,
+        value: Array,
+        name: str | None = None,
+        strict: bool = False,
+        allow_downcast: bool | None = None,
+    ) -> None:
+        super().__init__(type, name=name)
+        self.container = Cell(value)
+        self.default_update: Variable | None = None
+        self.strict = strict
+        self.allow_downcast = allow_downcast
+
+    def get_value(self, borrow: bool = False, return_internal_type: bool = False) -> Array:
+        """The value: a copy, or with ``borrow=True`` the array itself, which the next update may replace."""
+        value = self.container.value
+        return value if borrow else value.copy()
+
+    def set_value(self, new_value: Any, borrow: bool = False) -> None:
+        """Replace the value.  The shape may change, the dtype and the number of axes may not.
+
+        ``borrow=True`` permits graphc to keep `new_value` itself instead of a copy.
+        """
+        self.container.value = self._owned(new_value, borrow)
+
+    def _owned(self, value: Any, borrow: bool) -> Array:
+        try:
+            array = self.type.filter(value, self.allow_downcast, self.strict)
+        except TypeError as error:
+            raise TypeError(explain(f"shared variable {self}: {error}", [f"{self}: {self.type!r}"], self.site)) from None
+        return array if borrow or not np.may_share_memory(array, value) else array.copy()
+
+    def zero(self, borrow: bool = False) -> None:
+        """Set every element to 0."""
+        self.set_value(np.zeros_like(self.container.value), borrow=True)
+
+    def clone(self, name: str | None = None) -> SharedVariable:
+        """Another variable on the same cell."""
+        twin = SharedVariable(self.type, self.container.value, name or self.name, self.strict, self.allow_downcast)
+        twin.container = self.container
+        twin.default_update = self.default_update
+        return twin
+
+    def __repr__(self) -> str:
+        return self.name if self.name is not None else f"<{self.type!r}>"
+
+    def __reduce__(self) -> Any:
+        state = (self.container, self.default_update)
+        return _shared, (type(self), self.type, self.name, self.strict, self.allow_downcast), state
+
+    def __setstate__(self, state: tuple[Cell, Variable | None]) -> None:
+        self.container, self.default_update = state
+
+    def __copy__(self) -> SharedVariable:
+        return self.clone()
+
+
+def _shared(cls: type, type: TensorType, name: str | None, strict: bool, allow_downcast: bool | None) -> SharedVariable:
+    variable: SharedVariable = cls.__new__(cls)
+    Variable.__init__(variable, type, name=name)
+    variable.site = None
+    variable.strict, variable.allow_downcast = strict, allow_downcast
+    return variable
+
+
+def shared(
+    value: Any,
+    name: str | None = None,
+    strict: bool = False,
+    allow_downcast: bool | None = None,
+    borrow: bool = False,
+    broadcastable: Sequence[bool] | None = None,
+    shape: Sequence[int | None] | None = None,
+) -> SharedVariable:
+    """A shared variable with the dtype and rank of `value`.
+
+    Parameters
+    ----------
+    value: an array, a number or a nested list of numbers.  A Python float is float64, an int int64, a bool bool.
+    name: what the variable is called in print.
+    strict: `set_value` takes arrays of exactly this type.
+    allow_downcast: `set_value` may lose precision.
+    borrow: keep `value` itself if it is an array; by default it is copied.
+    broadcastable: one truth value an axis: its size is 1 for ever.  By default no axis is, even of size 1.
+
+        >>> w = shared(0.5, name="w")
+        >>> w.get_value()
+        array(0.5)
+    """
+    if isinstance(value, Variable):
+        raise TypeError(
+            explain(f"shared() takes a value, got the symbolic variable {value}", site=creation_site(), hint="x.eval()")
+        )
+    try:
+        array = value if type(value) is np.ndarray else np.asarray(value)
+    except (ValueError, OverflowError) as error:
+        raise TypeError(f"shared(): cannot make an array from {type(value).__name__}: {error}") from None
+    if array.dtype.name not in dtypes.ALL or value is None:
+        text = repr(value)
+        raise TypeError(
+            explain(
+                f"shared() takes numbers and arrays of numbers, got {type(value).__name__} {text[:60]}",
+                site=creation_site(),
+                hint=f"np.array(value, dtype=...) with a dtype out of {', '.join(dtypes.ALL)}",
+            )
+        )
+    if shape is None:
+        shape = [1 if flag else None for flag in broadcastable] if broadcastable is not None else [None] * array.ndim
+    kind = TensorType(array.dtype.name, shape=shape)
+    owned = array if borrow else array.copy()
+    return SharedVariable(kind, kind.filter(owned), name, strict, allow_downcast)

@@ -1,0 +1,107 @@
+"""Walks over graphs, without recursion: a chain of 100,000 nodes is a graph like any other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Container, Iterable, Mapping
+
+from graphc.graph.variable import Apply, Constant, Variable
+
+
+def toposort(outputs: Iterable[Variable], stop: Container[Variable] = ()) -> list[Apply]:
+    """The nodes that make `outputs`, each after the nodes it depends on; nothing above a variable in `stop`.
+
+    The order is that of a depth-first walk from the first output's first input: the order of a printout.
+    """
+    order: list[Apply] = []
+    done: set[Apply] = set()
+    for output in outputs:
+        if output.owner is None or output.owner in done or output in stop:
+            continue
+        stack = [(output.owner, iter(output.owner.inputs))]
+        entered = {output.owner}
+        while stack:
+            node, pending = stack[-1]
+            for x in pending:
+                owner = x.owner
+                if owner is not None and owner not in done and owner not in entered and x not in stop:
+                    stack.append((owner, iter(owner.inputs)))
+                    entered.add(owner)
+                    break
+            else:
+                stack.pop()
+                done.add(node)
+                order.append(node)
+    return order
+
+
+def leaves(outputs: Iterable[Variable], stop: Container[Variable] = ()) -> list[Variable]:
+    """The variables without an owner (and those in `stop`) that `outputs` depend on, in order of appearance."""
+    outputs = list(outputs)
+    found: dict[Variable, None] = {}
+    for node in toposort(outputs, stop):
+        for x in node.inputs:
+            if x.owner is None or x in stop:
+                found.setdefault(x)
+    for x in outputs:
+        if x.owner is None or x in stop:
+            found.setdefault(x)
+    return list(found)
+
+
+def inputs_of(outputs: Iterable[Variable]) -> list[Variable]:
+    """The leaves that are no constants."""
+    return [x for x in leaves(outputs) if not isinstance(x, Constant)]
+
+
+def clients(nodes: Iterable[Apply]) -> dict[Variable, list[tuple[Apply, int]]]:
+    """For each variable the nodes that read it, with the position at which they do."""
+    result: dict[Variable, list[tuple[Apply, int]]] = {}
+    for node in nodes:
+        for i, x in enumerate(node.inputs):
+            result.setdefault(x, []).append((node, i))
+    return result
+
+
+def depends_on(outputs: Iterable[Variable], targets: Iterable[Variable]) -> bool:
+    """Whether any output depends on any target."""
+    wanted = set(targets)
+    outputs = list(outputs)
+    return any(x in wanted for x in outputs) or any(
+        x in wanted for node in toposort(outputs) for x in (*node.inputs, *node.outputs)
+    )
+
+
+def rebuild(
+    outputs: Iterable[Variable],
+    replacements: Mapping[Variable, Variable],
+    remake: Callable[[Apply, list[Variable]], Apply] | None = None,
+) -> list[Variable]:
+    """`outputs` with variables replaced; what depends on no replaced variable is shared with the old graph.
+
+    Replacements are not replaced again: ``{a: b, b: a}`` exchanges the two.
+    """
+    outputs = list(outputs)
+    image: dict[Variable, Variable] = dict(replacements)
+    for node in toposort(outputs, stop=replacements):
+        inputs = [image.get(x, x) for x in node.inputs]
+        if all(new is old for new, old in zip(inputs, node.inputs, strict=True)):
+            continue
+        copy = remake(node, inputs) if remake else remake_node(node, inputs)
+        for old, new in zip(node.outputs, copy.outputs, strict=True):
+            if old not in replacements:
+                image[old] = new
+    return [image.get(x, x) for x in outputs]
+
+
+def remake_node(node: Apply, inputs: list[Variable]) -> Apply:
+    """The same op on other inputs, with the names and the site of the old node.
+
+    If the types of the inputs changed, the op works out those of its outputs anew.
+    """
+    same = all(new.type == old.type and new.type.weak == old.type.weak for new, old in zip(inputs, node.inputs, strict=True))
+    copy = Apply(node.op, inputs, [o.type for o in node.outputs], node.site) if same else node.op.make_node(*inputs)
+    copy.site = node.site
+    for old, new in zip(node.outputs, copy.outputs, strict=True):
+        new.name = old.name
+        new.site = node.site
+    return copy

@@ -1,0 +1,311 @@
+"""Patterns, rules, and the driver that brings a graph into normal form.
+
+A rule is one line of a table, written in the user's own syntax:
+
+    rules(30, "stable", (log(sigmoid(x)), -softplus(-x)))
+
+or, where a pattern cannot say it, a function from a node to its replacement (or None):
+
+    @rule(2, "exact", Op)
+    def fold(graph, node): ...
+
+Rules are tried on a node when its inputs are in normal form; what replaces it is brought into normal form in turn.
+The numerics classes are those of docs/rewrites.md.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from graphc.configuration import config
+from graphc.errors import RewriteError, Site
+from graphc.graph.bindings import ops
+from graphc.graph.fgraph import FunctionGraph, Interner
+from graphc.graph.op import Op
+from graphc.graph.pattern import Pattern
+from graphc.graph.variable import Apply, Constant, Variable
+from graphc.ops.elementwise import Fill, cast
+from graphc.ops.shape import alloc
+
+Bindings = dict[Pattern, Variable]
+Replacement = Callable[["Context", Apply], "Variable | None"]
+
+# Which classes each value of `numerics=` allows.
+ALLOWED: dict[str, frozenset[str]] = {
+    "ieee": frozenset({"exact"}),
+    "default": frozenset({"exact", "rounding", "stable"}),
+    "algebraic": frozenset({"exact", "rounding", "stable", "algebraic"}),
+}
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One rewrite.
+
+    number: of the rule in the specification; numerics: its class; key: the op (or class of ops) it is tried on;
+    replace: from a node to its replacement or None; text: how it is shown; site: where it is written.
+    """
+
+    number: int
+    numerics: str
+    key: Any
+    replace: Replacement
+    text: str
+    site: Site | None
+
+    def __str__(self) -> str:
+        where = f" ({os.path.basename(self.site.filename)}:{self.site.lineno})" if self.site else ""
+        return f"rule {self.number} [{self.numerics}] {self.text}{where}"
+
+
+@dataclass(frozen=True)
+class Applied:
+    """One entry of a trace: which rule turned what into what."""
+
+    rule: Rule
+    before: Variable
+    after: Variable
+
+    def __str__(self) -> str:
+        return f"{self.rule}\n    {ops.short_text(self.before)}\n  ->\n    {ops.short_text(self.after)}"
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rules of one phase, in the order in which they are tried."""
+
+    name: str
+    rules: tuple[Rule, ...]
+    _index: dict[Any, tuple[Rule, ...]] = field(default_factory=dict, compare=False, repr=False)
+
+    def for_op(self, op: Op, allowed: frozenset[str]) -> tuple[Rule, ...]:
+        """The rules to be tried on nodes of this op."""
+        key = (op if op.__props__ is None else type(op), allowed)
+        found = self._index.get(key)
+        if found is None:
+            classes = type(op).__mro__
+            found = self._index[key] = tuple(
+                r for r in self.rules if r.numerics in allowed and (r.key is op or r.key == op or r.key in classes)
+            )
+        return found
+
+
+def table(name: str, *parts: Table | Sequence[Rule] | Rule) -> Table:
+    """A table out of rules, lists of rules, and other tables."""
+    collected: list[Rule] = []
+    for part in parts:
+        if isinstance(part, Table):
+            collected += part.rules
+        else:
+            collected += [part] if isinstance(part, Rule) else part
+    return Table(name, tuple(collected))
+
+
+# ---- patterns ----
+
+
+def rules(number: int, numerics: str, *pairs: tuple[Any, ...]) -> list[Rule]:
+    """Rules written as ``(pattern, replacement)`` or ``(pattern, replacement, condition)``.
+
+    The condition is called with the Context and the variables of the wildcards, by name.
+    """
+    made = []
+    for left, right, *condition in pairs:
+        assert isinstance(left, Pattern) and left.op is not None, f"{left!r} is no pattern"
+        replace = _pattern_rule(left, right, condition[0] if condition else None)
+        text = f"{left!r} -> {right!r}"
+        made.append(Rule(number, numerics, left.op, replace, text, left.site))
+    return made
+
+
+def _pattern_rule(left: Pattern, right: Any, condition: Callable[..., bool] | None) -> Replacement:
+    def replace(context: Context, node: Apply) -> Variable | None:
+        for found in match(left, node.outputs[0], {}):
+            if condition is None or condition(context, **{p.name: v for p, v in found.items()}):
+                result: Variable = substitute(right, found)
+                return result
+        return None
+
+    return replace
+
+
+def match(pattern: Any, variable: Variable, found: Bindings) -> Iterator[Bindings]:
+    """All ways in which `variable` is an instance of `pattern`, given the bindings found so far."""
+    if not isinstance(pattern, Pattern):
+        if value_of_constant(variable) == pattern:
+            yield found
+        return
+    if pattern.op is None:
+        bound = found.get(pattern)
+        if bound is None:
+            yield {**found, pattern: variable}
+        elif bound is variable:
+            yield found
+        return
+    node = variable.owner
+    if node is None or (node.op is not pattern.op and node.op != pattern.op):
+        return
+    yield from _match_operands(pattern.operands, node.inputs, found)
+    if getattr(pattern.op, "commutative", False):
+        yield from _match_operands(pattern.operands, node.inputs[::-1], found)
+
+
+def _match_operands(patterns: Sequence[Any], variables: Sequence[Variable], found: Bindings) -> Iterator[Bindings]:
+    if not patterns:
+        yield found
+        return
+    for bindings in match(patterns[0], variables[0], found):
+        yield from _match_operands(patterns[1:], variables[1:], bindings)
+
+
+def substitute(pattern: Any, found: Bindings) -> Any:
+    """The expression that a replacement stands for."""
+    if not isinstance(pattern, Pattern):
+        return pattern
+    if pattern.op is None:
+        return found[pattern]
+    return pattern.op(*[substitute(p, found) for p in pattern.operands])
+
+
+def value_of_constant(variable: Variable) -> Any:
+    """The number that every element of `variable` is known to be, or None."""
+    while variable.owner is not None and isinstance(variable.owner.op, Fill):
+        variable = variable.owner.inputs[1]
+    return variable.scalar() if isinstance(variable, Constant) else None
+
+
+def rule(number: int, numerics: str, *keys: Any) -> Callable[[Replacement], list[Rule]]:
+    """Declare a rule by a function; it is tried on nodes of the ops, or classes of ops, in `keys`."""
+
+    def declare(function: Replacement) -> list[Rule]:
+        code = function.__code__
+        site = Site(code.co_filename, code.co_firstlineno, function.__name__)
+        text = f"{function.__name__}: {(function.__doc__ or '').strip().splitlines()[0]}"
+        return [Rule(number, numerics, key, function, text, site) for key in keys]
+
+    return declare
+
+
+# ---- the driver ----
+
+
+class Context:
+    """What a rule may ask about the graph it works in."""
+
+    def __init__(self, graph: FunctionGraph) -> None:
+        self.table: Interner = graph.table
+        self._readers: dict[Variable, int] = {}
+        for x in graph.roots:
+            self._readers[x] = self._readers.get(x, 0) + 1
+        for node in graph.toposort():
+            for x in node.inputs:
+                self._readers[x] = self._readers.get(x, 0) + 1
+
+    def shape(self, variable: Variable) -> tuple[Any, ...]:
+        """The sizes of a variable."""
+        return self.table.shape(self.table.intern(variable))
+
+    def same_shape(self, a: Variable, b: Variable) -> bool:
+        """Whether two variables are known to have the same shape."""
+        return same_sizes(self.shape(a), self.shape(b))
+
+    def read_once(self, variable: Variable) -> bool:
+        """Whether a variable of the graph, as it was before this phase, had exactly one reader."""
+        return self._readers.get(variable) == 1
+
+
+def same_sizes(a: Sequence[Any], b: Sequence[Any]) -> bool:
+    """Whether two shapes are known to be equal."""
+    return len(a) == len(b) and all(n is m or (isinstance(n, int) and n == m) for n, m in zip(a, b, strict=True))
+
+
+def rewrite(graph: FunctionGraph, rules: Table, numerics: str = "default") -> tuple[FunctionGraph, list[Applied]]:
+    """The graph in the normal form of a table, and the trace of all rules applied."""
+    driver = _Driver(graph, rules, ALLOWED[numerics])
+    image = driver.normal_forms(graph.roots)
+    return graph.map(lambda x: image.get(x, x)), driver.trace
+
+
+class _Driver:
+    def __init__(self, graph: FunctionGraph, rules: Table, allowed: frozenset[str]) -> None:
+        self.context = Context(graph)
+        self.table = graph.table
+        self.rules = rules
+        self.allowed = allowed
+        self.trace: list[Applied] = []
+        self.image: dict[Variable, Variable] = {}
+        self.limit = int(config.rewrite.steps)
+
+    def normal_forms(self, roots: Sequence[Variable]) -> dict[Variable, Variable]:
+        """Variable -> normal form, for the roots and all they depend on."""
+        image = self.image
+        replaced: dict[Variable, Variable] = {}  # what a variable is rewritten to, while that is not yet normal
+        depth: dict[Variable, int] = {}
+        stack = [x for x in roots]
+        while stack:
+            x = stack[-1]
+            if x in image:
+                stack.pop()
+                continue
+            new = replaced.get(x)
+            if new is None:
+                new = self._step(x, stack)
+                if new is None:
+                    continue
+            if new is x:
+                image[x] = x
+            elif new in image:
+                image[x] = image[new]
+                del_origin = self.table.origin.get(x)
+                if del_origin:
+                    self.table.origin.setdefault(image[x], del_origin)
+            else:
+                replaced[x] = new
+                depth[new] = depth.get(x, 0) + 1
+                if depth[new] > self.limit:
+                    raise RewriteError(self._cycle(x))
+                stack.append(new)
+        return image
+
+    def _step(self, x: Variable, stack: list[Variable]) -> Variable | None:
+        """What `x` becomes next: itself if it is normal; None if its inputs must be brought into normal form first."""
+        node = x.owner
+        if node is None:
+            return x
+        image = self.image
+        missing = [y for y in node.inputs if y not in image]
+        if missing:
+            stack.extend(missing)
+            return None
+        inputs = [image[y] for y in node.inputs]
+        if any([new is not old for new, old in zip(inputs, node.inputs, strict=True)]):
+            return self.table.apply(node.op, inputs, node.outputs, node.site)[x.index or 0]
+        for r in self.rules.for_op(node.op, self.allowed):
+            found = r.replace(self.context, node)
+            if found is None:
+                continue
+            after = self._fitted(found, x, node)
+            if after is x:
+                continue
+            self.trace.append(Applied(r, x, after))
+            return after
+        return x
+
+    def _fitted(self, new: Variable, old: Variable, node: Apply) -> Variable:
+        """The replacement, interned, in the dtype and shape of what it replaces."""
+        if new.dtype != old.dtype:
+            new = cast(new, old.dtype)
+        new = self.table.intern(new, node.site)
+        have, want = self.table.shape(new), self.table.shape(old)
+        if len(have) > len(want):
+            raise RewriteError(f"a rule on {node.op} changed the rank from {len(want)} to {len(have)}")
+        if not same_sizes(have, want):
+            new = self.table.intern(alloc(new, [self.table.size_variable(n) for n in want]), node.site)
+        return new
+
+    def _cycle(self, x: Variable) -> str:
+        last = "\n".join(f"    {applied.rule}" for applied in self.trace[-6:])
+        return f"{x!r} was rewritten more than {self.limit} times; the last rules were\n{last}"

@@ -1,0 +1,1 @@
+"""The tests mirror the package; `CONTRIBUTING.md` tells how to run them."""

@@ -1,0 +1,96 @@
+"""What every test may use: `--full`, `--backend`, golden files, and how hypothesis draws."""
+
+from __future__ import annotations
+
+import difflib
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+
+GOLDEN = Path(__file__).parent / "golden"
+
+# `ci` is the default, `full` goes with --full; a test that sets no max_examples of its own gets these counts.
+# No deadline: a first call compiles. Every run draws anew, and its seed stands in the header.
+COMMON: dict[str, Any] = {
+    "deadline": None,
+    "derandomize": False,
+    "print_blob": True,
+    "suppress_health_check": [HealthCheck.too_slow],
+}
+settings.register_profile("ci", max_examples=400, **COMMON)
+settings.register_profile("full", max_examples=10_000, **COMMON)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("graphc")
+    group.addoption("--full", action="store_true", help="run full products instead of pairwise tables")
+    group.addoption("--update-golden", action="store_true", help="rewrite the files in tests/golden")
+    group.addoption("--backend", default="numpy", metavar="NAME", help="backend under test (default: numpy)")
+
+
+@pytest.hookimpl(tryfirst=True)  # before hypothesis reads its own two options
+def pytest_configure(config: pytest.Config) -> None:
+    if not config.getoption("--hypothesis-profile"):
+        settings.load_profile("full" if config.getoption("--full") else "ci")
+    if config.option.hypothesis_seed is None:
+        from_controller = getattr(config, "workerinput", {}).get("hypothesis_seed")
+        config.option.hypothesis_seed = from_controller or str(random.SystemRandom().randrange(2**32))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Hand the seed to a worker of pytest-xdist."""
+    node.workerinput["hypothesis_seed"] = str(node.config.option.hypothesis_seed)
+
+
+def pytest_report_header(config: pytest.Config) -> str:
+    extent = "full" if config.getoption("--full") else "pairwise (all with --full)"
+    seed = config.option.hypothesis_seed
+    return f"graphc: backend {config.getoption('--backend')}, products {extent}, --hypothesis-seed={seed}"
+
+
+@pytest.fixture(scope="session")
+def full(request: pytest.FixtureRequest) -> bool:
+    """Whether to run full products."""
+    return bool(request.config.getoption("--full"))
+
+
+@pytest.fixture(scope="session")
+def backend(request: pytest.FixtureRequest) -> str:
+    """The name of the backend under test."""
+    return str(request.config.getoption("--backend"))
+
+
+@dataclass(frozen=True)
+class Golden:
+    """A text under review: what the program writes today must equal what is kept in `path`."""
+
+    path: Path
+    update: bool
+
+    def check(self, text: str) -> None:
+        text = text.rstrip("\n") + "\n"
+        if self.update:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.write_text(text, encoding="utf-8", newline="\n")
+            return
+        kept = self.path.read_text(encoding="utf-8") if self.path.exists() else ""
+        if kept == text:
+            return
+        name = self.path.relative_to(GOLDEN.parent).as_posix()
+        lines = kept.splitlines(), text.splitlines()
+        diff = difflib.unified_diff(*lines, f"kept in {name}", "now", lineterm="")
+        advice = "If the new text is right, run again with --update-golden and review the change."
+        pytest.fail("\n".join([*diff, "", advice]), pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def golden(request: pytest.FixtureRequest) -> Callable[[str], Golden]:
+    """`golden("pp/polynomial").check(text)` compares with tests/golden/pp/polynomial.txt."""
+    update = bool(request.config.getoption("--update-golden"))
+    return lambda name: Golden(GOLDEN / f"{name}.txt", update)
