@@ -50,7 +50,7 @@ class Op:
     pure: bool = True
     #: Some inputs may never be computed: `branch_of` says when they are needed.
     lazy: bool = False
-    #: The position of the input that the (first) output is a view of, or None for fresh memory.
+    #: The position of the input that the output is a view of, or None for fresh memory.
     view_of: int | None = None
 
     # ---- what a family or a user's op defines ----
@@ -89,6 +89,10 @@ class Op:
     def strengthen(self, inputs: Sequence[Variable]) -> Sequence[Variable]:
         """The inputs with weak constants cast to the dtype they are used in."""
         return inputs
+
+    def aliases(self, output: int) -> tuple[int, ...]:
+        """The positions of the inputs whose memory the output at this position may share."""
+        return () if self.view_of is None else (self.view_of,)
 
     def branch_of(self, node: Apply, position: int) -> bool | None:
         """For a lazy op: the truth of its first input under which the input at `position` is needed; None: always."""

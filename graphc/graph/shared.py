@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,10 +23,14 @@ class Cell:
     A function replaces `value` when it commits its updates; it never writes into an array that somebody may hold.
     """
 
-    __slots__ = ("value",)
+    __slots__ = ("lock", "value")
 
     def __init__(self, value: Array) -> None:
         self.value = value
+        self.lock = threading.RLock()  # held by a function that updates what it reads
+
+    def __reduce__(self) -> Any:
+        return Cell, (self.value,)
 
     @property
     def data(self) -> Array:

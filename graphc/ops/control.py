@@ -59,6 +59,9 @@ class IfElse(Op):
         chosen = branches[: self.count] if condition else branches[self.count :]
         return chosen[0] if self.count == 1 else tuple(chosen)
 
+    def aliases(self, output: int) -> tuple[int, ...]:
+        return 1 + output, 1 + self.count + output
+
     def branch_of(self, node: Apply, position: int) -> bool | None:
         return None if position == 0 else position <= self.count
 

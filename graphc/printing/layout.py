@@ -1,23 +1,23 @@
 """Where the nodes and edges of a picture go: a layered drawing, data flowing from top to bottom.
 
-The method is Sugiyama's, as in Graphviz:
+The method is Sugiyama's, much as Graphviz has it:
 
-1. ``_ranks`` puts each node below its inputs;
-2. ``_layered`` cuts the edges that pass through layers into links joined by *bends*, so that from here on a
-   *vertex* is a node or a bend, and every link joins two neighbouring layers;
+1. ``_ranks`` puts each node below its inputs, so that edges are short;
+2. ``_layered`` cuts edges that pass through layers into links joined by *bends*. From here on a *vertex* is a
+   node or a bend, and each link joins two neighbouring layers;
 3. ``_ordered`` permutes each layer to untangle crossing links;
-4. ``_placed`` chooses x: nothing overlaps, long edges are straight, nodes sit amid their neighbours;
+4. ``_placed`` chooses x: nothing overlaps, long edges are straight, nodes stand amid their neighbours;
 5. ``_routed`` chooses y, and the points through which each edge is drawn.
 
-Nothing recurses, and each step is a bounded number of near-linear passes. Unconnected parts are laid out one by one
-and then packed onto shelves.
+Nothing recurses, and each step does a bounded number of near-linear passes. Unconnected parts are laid out one by
+one and then set on shelves.
 """
 
 from __future__ import annotations
 
 import unicodedata
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate, cycle, pairwise
 from math import copysign, inf, sqrt
@@ -25,35 +25,33 @@ from typing import NamedTuple
 
 from .picture import Picture, PictureEdge, PictureNode
 
+# Sizes, in pixels.
 FONT_SIZE = 14.0
 LABEL_FONT_SIZE = 10.5  # of an edge's label
 LINE_HEIGHT = 1.2  # in font sizes
 LABEL_HEIGHT = LINE_HEIGHT * LABEL_FONT_SIZE
 LONGEST_LINE = 72  # characters drawn of a longer line; the tooltip has them all
-
 NODE_GAP = 22.0  # between two nodes side by side
 LAYER_GAP = 44.0  # between two layers of nodes
-LABEL_GAPS = (14.0, 22.0)  # the same above and below a layer of edge labels
-STEEPNESS = 0.12  # of the flattest link between two layers: they move apart for it, within reason
+LABEL_GAPS = (14.0, 22.0)  # the same if there are labels: above and below a layer of them
+SPREAD = 0.12  # of the width of the widest link between two layers is added to their gap
 PART_GAP = 36.0  # between unconnected parts
 SLOT = 8.0  # half the width of the strip an edge has to itself where it crosses a layer
 SLANT = 5.0  # how far an edge strays from the middle of that strip
 LABEL_OFFSET = 6.0  # from an edge to its label
 
-MOST_BENDS = 20_000  # the longest edges beyond this number are drawn straight, over whatever lies between
-RANK_WORK = 2_000_000
-ORDER_WORK = 40_000  # vertices to visit while untangling: small graphs get many sweeps, large ones few
-MOST_ORDER_SWEEPS = 8
-PLACE_WORK = 15_000
-MOST_PLACE_SWEEPS = 10
-MOST_PUSHES = 4
-MOST_PUSHED = 80
-
-# How much a link wants to be vertical: within a long edge much, below a leaf little, so that parameters hang beside
-# the main line of a graph, and more if it is the only one in its place.
+# How much a link wants to be vertical: within a long edge much; below a leaf little, so that parameters hang
+# beside the main line of a graph; and more if no other link joins its ends to their layers.
 BEND_WEIGHT, NODE_WEIGHT, LEAF_WEIGHT, ONLY_LINK = 8.0, 1.0, 0.4, 2.0
-INERTIA = 1e-3  # the weight by which a vertex without neighbours wants to stay
 TOLERANCE = 1e-6
+
+# What a large graph may cost. Small ones stop long before, because nothing is left to improve.
+MOST_BENDS = 15_000  # longer edges than fit in are drawn straight, over whatever lies between
+RANK_WORK = 2_000_000  # nodes and edges to visit
+ORDER_WORK, MOST_ORDER_SWEEPS = 16_000, 8  # vertices to visit; sweeps of a small graph
+PLACE_WORK, MOST_PLACE_SWEEPS = 8_000, 10
+MOST_PUSHES = 4  # of one column in a sweep
+MOST_PUSHED = 40  # vertices at once
 
 
 class Point(NamedTuple):
@@ -82,7 +80,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """The way of an edge: points with ever larger y, and where its label begins (left end, middle of the line)."""
+    """The way of an edge: points with ever larger y, and the left end of the middle of its label."""
 
     points: tuple[Point, ...]
     label: Point
@@ -94,7 +92,7 @@ class Route:
 
 @dataclass(frozen=True, slots=True)
 class Layout:
-    """Boxes in the order of the picture's nodes, routes in the order of its edges, from (0, 0) to (width, height)."""
+    """Boxes and routes in the order of the picture's nodes and edges, from (0, 0) to (width, height)."""
 
     boxes: tuple[Box, ...]
     routes: tuple[Route, ...]
@@ -106,12 +104,11 @@ def arrange(picture: Picture) -> Layout:
     """Give every node and edge of the picture its place."""
     number = {node.key: n for n, node in enumerate(picture.nodes)}
     ends = [(number[edge.source], number[edge.target]) for edge in picture.edges]
-    parts = _connected_parts(len(picture.nodes), ends)
-    layouts = [_arrange_part(picture, ends, nodes, edges) for nodes, edges in parts]
-    corners, width, height = _packed([(layout.width, layout.height) for layout in layouts])
-
     boxes: dict[int, Box] = {}
     routes: dict[int, Route] = {}
+    parts = _connected_parts(len(picture.nodes), ends)
+    layouts = [_arrange_part(picture, ends, nodes, edges) for nodes, edges in parts]
+    corners, width, height = _shelved([(layout.width, layout.height) for layout in layouts])
     for (nodes, edges), layout, corner in zip(parts, layouts, corners, strict=True):
         boxes.update((n, box.moved(*corner)) for n, box in zip(nodes, layout.boxes, strict=True))
         routes.update((e, route.moved(*corner)) for e, route in zip(edges, layout.routes, strict=True))
@@ -123,31 +120,33 @@ def arrange(picture: Picture) -> Layout:
     )
 
 
-def _arrange_part(
-    picture: Picture, ends: Sequence[tuple[int, int]], nodes: Sequence[int], edges: Sequence[int]
-) -> Layout:
-    """The layout of one connected part: of the nodes and edges with these numbers."""
-    local = {n: position for position, n in enumerate(nodes)}
-    part = _Part(
-        [picture.nodes[n] for n in nodes],
-        [picture.edges[e] for e in edges],
-        [(local[ends[e][0]], local[ends[e][1]]) for e in edges],
-    )
-    graph = _layered(part, _ranks(part))
-    layers = _ordered(graph)
-    return _routed(part, graph, layers, _placed(graph, layers))
-
-
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A connected part of a picture; ``ends`` holds the positions in ``nodes`` of each edge's source and target."""
+    """A connected part of a picture; ``ends`` has the places in ``nodes`` of each edge's source and target."""
 
     nodes: Sequence[PictureNode]
     edges: Sequence[PictureEdge]
     ends: Sequence[tuple[int, int]]
 
 
-def _connected_parts(count: int, ends: Sequence[tuple[int, int]]) -> list[tuple[list[int], list[int]]]:
+def _arrange_part(
+    picture: Picture, ends: Sequence[tuple[int, int]], nodes: Sequence[int], edges: Sequence[int]
+) -> Layout:
+    """The layout of one connected part: of the nodes and edges with these numbers."""
+    here = {n: position for position, n in enumerate(nodes)}
+    part = _Part(
+        [picture.nodes[n] for n in nodes],
+        [picture.edges[e] for e in edges],
+        [(here[ends[e][0]], here[ends[e][1]]) for e in edges],
+    )
+    graph = _layered(part, _ranks(part))
+    layers = _ordered(graph)
+    return _routed(part, graph, layers, _placed(graph, layers))
+
+
+def _connected_parts(
+    count: int, ends: Sequence[tuple[int, int]]
+) -> list[tuple[list[int], list[int]]]:
     """The numbers of the nodes and of the edges of each connected part."""
     beside: list[list[int]] = [[] for _ in range(count)]
     for source, target in ends:
@@ -173,14 +172,14 @@ def _connected_parts(count: int, ends: Sequence[tuple[int, int]]) -> list[tuple[
     return parts
 
 
-def _packed(sizes: Sequence[tuple[float, float]]) -> tuple[list[Point], float, float]:
+def _shelved(sizes: Sequence[tuple[float, float]]) -> tuple[list[Point], float, float]:
     """Upper left corners that set rectangles side by side on shelves, and the width and height of it all."""
     area = sum((width + PART_GAP) * (height + PART_GAP) for width, height in sizes)
     room = max([1.8 * sqrt(area), *(width for width, _ in sizes)])
     corners: list[Point] = []
     x = y = shelf_height = total_width = 0.0
     for width, height in sizes:
-        if x and x + width > room:
+        if x > 0 and x + width > room:
             x, y, shelf_height = 0.0, y + shelf_height + PART_GAP, 0.0
         corners.append(Point(x, y))
         total_width = max(total_width, x + width)
@@ -189,7 +188,7 @@ def _packed(sizes: Sequence[tuple[float, float]]) -> tuple[list[Point], float, f
     return corners, total_width, y + shelf_height
 
 
-# ---- text ------------------------------------------------------------------------------------------------------------
+# ---- text --------------------------------------------------------------------------------------------------
 
 # Widths of Helvetica, and so of Arial and Liberation Sans, in thousandths of the font size.
 _WIDTHS = {
@@ -224,10 +223,9 @@ def text_width(text: str, font_size: float) -> float:
     """How wide the text is in a sans-serif font."""
     width = 0
     for character in unicodedata.normalize("NFD", text):
-        if unicodedata.combining(character):
-            continue
-        wide = unicodedata.east_asian_width(character) in "WF"
-        width += _WIDTHS.get(character, 1000 if wide else 620)
+        if not unicodedata.combining(character):
+            wide = unicodedata.east_asian_width(character) in "WF"
+            width += _WIDTHS.get(character, 1000 if wide else 620)
     return width * font_size / 1000
 
 
@@ -247,55 +245,54 @@ def _shortened(line: str) -> str:
 
 
 def _label_width(edge: PictureEdge) -> float:
-    """How wide the label of an edge is drawn."""
     return text_width(drawn_label(edge.label), LABEL_FONT_SIZE)
 
 
 def _node_size(node: PictureNode) -> tuple[float, float]:
     """Width and height of a shape that has room for the node's label."""
     lines = drawn_lines(node.label)
-    text = max(text_width(line, FONT_SIZE) for line in lines)
-    text_height = len(lines) * LINE_HEIGHT * FONT_SIZE
+    width = max(text_width(line, FONT_SIZE) for line in lines)
+    height = len(lines) * LINE_HEIGHT * FONT_SIZE
     if node.shape == "box":
-        return max(text + 20.0, 40.0), text_height + 14.0
-    height = 1.3 * text_height + 11.0
+        return max(width + 20.0, 40.0), height + 14.0
     # The corners of the text, which is less high than its lines, must lie within the ellipse.
-    inside = sqrt(1.0 - (0.8 * text_height / height) ** 2)
-    return max(text / inside + 18.0, 48.0), height
+    ellipse_height = 1.3 * height + 11.0
+    inside = sqrt(1.0 - (0.8 * height / ellipse_height) ** 2)
+    return max(width / inside + 18.0, 48.0), ellipse_height
 
 
-# ---- 1. layers -------------------------------------------------------------------------------------------------------
+# ---- 1. layers ---------------------------------------------------------------------------------------------
 
 
 def _ranks(part: _Part) -> list[int]:
-    """A rank for each node such that every edge points to a larger one and the edges are short.
+    """A rank for each node such that every edge points to a larger one and the edges are short in sum.
 
-    This is the network simplex of Gansner et al. (1993) in its plainest form. The edges of a spanning tree have
-    length one. Each of them cuts the nodes in two; if more edges run back across the cut than along with the tree edge,
-    one side moves until one of those has length one and takes its place in the tree.
+    This is the network simplex of Gansner et al. (1993) in its plainest form. A spanning tree holds edges of
+    length one. Each of them cuts the nodes in two. If more edges run back across the cut than forth, one side
+    moves away until one of those has length one, and that takes the place of the tree edge.
     """
     rank = _first_ranks(part)
     tree = _tight_tree(part, rank)
     for _ in range(1 + RANK_WORK // (len(part.nodes) + len(part.ends))):
-        gain, leaving, inside = _best_cut(part, tree)
+        gain, leaving, side = _best_cut(part, tree)
         if gain <= 0:
             break
-        down = part.ends[leaving][1] in inside
+        down = part.ends[leaving][1] in side
         slack, entering = min(
             (rank[target] - rank[source] - 1, e)
             for e, (source, target) in enumerate(part.ends)
-            if (source in inside) == down and (target in inside) != down
+            if (source in side) == down and (target in side) != down
         )
-        for node in inside:
+        for node in side:
             rank[node] += slack if down else -slack
         tree.remove(leaving)
         tree.add(entering)
-    highest = min(rank)
-    return [value - highest for value in rank]
+    top = min(rank)
+    return [value - top for value in rank]
 
 
 def _first_ranks(part: _Part) -> list[int]:
-    """Ranks by the longest path to a node; then the nodes without inputs move down next to a consumer."""
+    """Ranks by the longest path to a node; then the nodes without inputs move down, next to a consumer."""
     count = len(part.nodes)
     targets: list[list[int]] = [[] for _ in range(count)]
     missing = [0] * count
@@ -303,9 +300,9 @@ def _first_ranks(part: _Part) -> list[int]:
         targets[source].append(target)
         missing[target] += 1
     inputs = [node for node in range(count) if not missing[node]]
-    ready = list(inputs)
     rank = [0] * count
-    for node in ready:  # which grows meanwhile: it is a queue
+    ready = list(inputs)
+    for node in ready:  # which grows meanwhile
         for target in targets[node]:
             rank[target] = max(rank[target], rank[node] + 1)
             missing[target] -= 1
@@ -313,14 +310,17 @@ def _first_ranks(part: _Part) -> list[int]:
                 ready.append(target)
     if len(ready) < count:
         keys = [part.nodes[node].key for node in range(count) if missing[node]]
-        raise ValueError(f"arrange: the picture has a cycle through or above {keys[:5]}. Remove one of its edges.")
+        raise ValueError(
+            f"arrange: there is a cycle among or above the nodes {keys[:5]}. A picture is drawn in layers, "
+            "which only an acyclic graph has: leave out one edge of the cycle."
+        )
     for node in inputs:
         rank[node] = min((rank[target] for target in targets[node]), default=1) - 1
     return rank
 
 
 def _tight_tree(part: _Part, rank: list[int]) -> set[int]:
-    """The edges of a spanning tree whose edges have length one; ranks move together where one is longer."""
+    """The edges of a spanning tree, all of length one. Ranks move, many together, where there is none."""
     beside: list[list[tuple[int, int]]] = [[] for _ in part.nodes]
     for e, (source, target) in enumerate(part.ends):
         beside[source].append((target, e))
@@ -350,7 +350,7 @@ def _tight_tree(part: _Part, rank: list[int]) -> set[int]:
 
 
 def _best_cut(part: _Part, tree: set[int]) -> tuple[int, int, set[int]]:
-    """The tree edge that most wants to be longer: by how many edges, which it is, and the nodes on one side of it."""
+    """The tree edge that most wants to be longer: by how many edges, which it is, the nodes on one side."""
     beside: list[list[tuple[int, int]]] = [[] for _ in part.nodes]
     for e in sorted(tree):
         source, target = part.ends[e]
@@ -367,7 +367,7 @@ def _best_cut(part: _Part, tree: set[int]) -> tuple[int, int, set[int]]:
                 edge_up[other] = e
                 waiting.append(other)
 
-    size = [1] * len(part.nodes)  # of the subtree of each node
+    size = [1] * len(part.nodes)  # of the subtree below each node
     surplus = [0] * len(part.nodes)  # edges out of that subtree, less edges into it
     for source, target in part.ends:
         surplus[source] += 1
@@ -384,12 +384,12 @@ def _best_cut(part: _Part, tree: set[int]) -> tuple[int, int, set[int]]:
     return gain, e, set(order[position : position + size[order[position]]])
 
 
-# ---- 2. bends --------------------------------------------------------------------------------------------------------
+# ---- 2. bends ----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class _Layered:
-    """A graph whose links join neighbouring layers. Vertices are numbers, the nodes first, then the bends."""
+    """A graph whose links join neighbouring layers. Vertices are numbers: first the nodes, then the bends."""
 
     layer: list[int]
     above: list[list[int]]
@@ -398,15 +398,15 @@ class _Layered:
     right: list[float]
     height: list[float]
     weights: dict[tuple[int, int], float]  # how much a link wants to be vertical, by its ends in either order
-    gaps: tuple[float, ...]  # between two layers, in turn
-    chains: list[list[int]]  # of each edge: its source, its bends, its target
+    chains: list[list[int]]  # the vertices on each edge, from its source to its target
+    gaps: tuple[float, ...]  # between layers, in turn
 
 
 def _layered(part: _Part, rank: Sequence[int]) -> _Layered:
-    """Cut the edges at each layer between their ends."""
-    # Labels get layers of their own between those of the nodes; so do parallel edges, which must part to be seen.
-    roomy = any(edge.label for edge in part.edges) or len(set(part.ends)) < len(part.ends)
-    step = 2 if roomy else 1
+    """Cut the edges in each layer between their ends, and link the pieces."""
+    # Labels get layers of their own between those of the nodes. So do parallel edges, which must part to be seen.
+    own_bends = any(edge.label for edge in part.edges) or len(set(part.ends)) < len(part.ends)
+    step = 2 if own_bends else 1
     sizes = [_node_size(node) for node in part.nodes]
     graph = _Layered(
         layer=[step * value for value in rank],
@@ -416,21 +416,32 @@ def _layered(part: _Part, rank: Sequence[int]) -> _Layered:
         right=[(width + NODE_GAP) / 2 for width, _ in sizes],
         height=[height for _, height in sizes],
         weights={},
-        gaps=LABEL_GAPS if roomy else (LAYER_GAP,),
-        chains=[[] for _ in part.edges],
+        chains=[[source, target] for source, target in part.ends],
+        gaps=LABEL_GAPS if own_bends else (LAYER_GAP,),
     )
+    # Edges out of the same node share their bends as far as they go; their last one, with the label, is their own.
+    trunks: dict[tuple[int, str], list[int]] = {}
     spans = [graph.layer[target] - graph.layer[source] for source, target in part.ends]
     short_first = sorted(range(len(spans)), key=spans.__getitem__)
-    bends = accumulate(spans[e] - 1 for e in short_first)
-    cut = {e for e, total in zip(short_first, bends, strict=True) if total <= MOST_BENDS or spans[e] <= step}
+    for e, bends in zip(short_first, accumulate(spans[e] - step for e in short_first), strict=True):
+        if bends > MOST_BENDS:
+            break
+        edge, (source, target) = part.edges[e], part.ends[e]
+        trunk = trunks.setdefault((source, edge.style), [])
+        shared = spans[e] - step
+        trunk += (_bend(graph, graph.layer[source] + depth + 1) for depth in range(len(trunk), shared))
+        own = [_bend(graph, graph.layer[target] - 1, edge)] if own_bends else []
+        graph.chains[e] = [source, *trunk[:shared], *own, target]
+
     leaves = _leaves(part)
-    for e, (edge, (source, target)) in enumerate(zip(part.edges, part.ends, strict=True)):
-        graph.chains[e] = _chain(graph, edge, source, target) if e in cut else [source, target]
-        for upper, lower in pairwise(graph.chains[e] if e in cut else []):
+    for chain in graph.chains:
+        for upper, lower in pairwise(chain):
+            if (upper, lower) in graph.weights or graph.layer[lower] - graph.layer[upper] > 1:
+                continue
             graph.below[upper].append(lower)
             graph.above[lower].append(upper)
-            inner = upper != source and lower != target
-            weight = LEAF_WEIGHT if source in leaves else BEND_WEIGHT if inner else NODE_WEIGHT
+            inner = upper != chain[0] and lower != chain[-1]
+            weight = LEAF_WEIGHT if chain[0] in leaves else BEND_WEIGHT if inner else NODE_WEIGHT
             graph.weights[upper, lower] = graph.weights[lower, upper] = weight
     for upper, lower in graph.weights:
         if graph.below[upper] == [lower] and graph.above[lower] == [upper]:
@@ -439,37 +450,32 @@ def _layered(part: _Part, rank: Sequence[int]) -> _Layered:
     return graph
 
 
+def _bend(graph: _Layered, layer: int, edge: PictureEdge | None = None) -> int:
+    """A new vertex, with room for the edge's label."""
+    label = edge is not None and edge.label != ""
+    graph.layer.append(layer)
+    graph.above.append([])
+    graph.below.append([])
+    graph.left.append(SLOT)
+    graph.right.append(SLOT + LABEL_OFFSET + _label_width(edge) if edge is not None and label else SLOT)
+    graph.height.append(LABEL_HEIGHT if label else 0.0)
+    return len(graph.layer) - 1
+
+
 def _leaves(part: _Part) -> set[int]:
     """The nodes without inputs that are used once, such as most parameters and constants."""
-    used = [0] * len(part.nodes)
+    uses = [0] * len(part.nodes)
     for source, _ in part.ends:
-        used[source] += 1
+        uses[source] += 1
     computed = {target for _, target in part.ends}
-    return {n for n, uses in enumerate(used) if uses == 1 and n not in computed}
+    return {n for n, number in enumerate(uses) if number == 1 and n not in computed}
 
 
-def _chain(graph: _Layered, edge: PictureEdge, source: int, target: int) -> list[int]:
-    """Source, a new bend in each layer between, target. The bend in the middle carries the edge's label."""
-    span = graph.layer[target] - graph.layer[source]
-    middle = (span // 2 - 1) // 2 * 2 + 1  # labels have the odd layers
-    chain = [source]
-    for depth in range(1, span):
-        chain.append(len(graph.layer))
-        label = edge.label if depth == middle else ""
-        graph.layer.append(graph.layer[source] + depth)
-        graph.above.append([])
-        graph.below.append([])
-        graph.left.append(SLOT)
-        graph.right.append(SLOT + (LABEL_OFFSET + _label_width(edge) if label else 0.0))
-        graph.height.append(LABEL_HEIGHT if label else 0.0)
-    return [*chain, target]
-
-
-# ---- 3. order within layers ------------------------------------------------------------------------------------------
+# ---- 3. order within layers --------------------------------------------------------------------------------
 
 
 def _ordered(graph: _Layered) -> list[list[int]]:
-    """The vertices of each layer from left to right, the links between them crossing seldom: the best order found."""
+    """The vertices of each layer from left to right, such that few links cross: the best order found."""
     layers = best = _first_order(graph)
     fewest = _crossings(graph, best)
     sweeps = min(MOST_ORDER_SWEEPS, 2 + ORDER_WORK // len(graph.layer))
@@ -487,7 +493,7 @@ def _ordered(graph: _Layered) -> list[list[int]]:
 
 
 def _first_order(graph: _Layered) -> list[list[int]]:
-    """Layers filled depth first, from the outputs up: trees come out untangled, with operands in their order."""
+    """Layers filled depth first, from the outputs up: trees come out untangled, operands in their order."""
     layers: list[list[int]] = [[] for _ in range(max(graph.layer) + 1)]
     seen: set[int] = set()
     stack = [vertex for vertex in reversed(range(len(graph.layer))) if not graph.below[vertex]]
@@ -546,7 +552,7 @@ def _swept(graph: _Layered, layers: Sequence[Sequence[int]], downwards: bool) ->
 def _swapped(graph: _Layered, layers: Sequence[Sequence[int]], ties: bool) -> list[list[int]]:
     """Exchange neighbours within a layer where that undoes more crossings than it makes.
 
-    With ``ties``, exchange also those, once, for which it makes no difference: that leads out of dead ends.
+    With ``ties``, also exchange, once, those for which it makes no difference: that leads out of dead ends.
     """
     place = _places(graph, layers)
     result = [list(layer) for layer in layers]
@@ -560,7 +566,8 @@ def _swapped(graph: _Layered, layers: Sequence[Sequence[int]], ties: bool) -> li
         while improved:
             improved = False
             for left, right in pairwise(range(len(layer))):
-                gain = sum(map(_inversions, ends[left], ends[right])) - sum(map(_inversions, ends[right], ends[left]))
+                now = sum(map(_inversions, ends[left], ends[right]))
+                gain = now - sum(map(_inversions, ends[right], ends[left])) if now else -1
                 if gain >= enough:
                     layer[left], layer[right] = layer[right], layer[left]
                     ends[left], ends[right] = ends[right], ends[left]
@@ -572,7 +579,7 @@ def _swapped(graph: _Layered, layers: Sequence[Sequence[int]], ties: bool) -> li
 
 
 def _inversions(first: Sequence[int], second: Sequence[int]) -> int:
-    """How many pairs have a larger number in the first list; the second is sorted."""
+    """How many pairs have the larger number in the first list; the second is sorted."""
     return sum(bisect_left(second, number) for number in first)
 
 
@@ -581,113 +588,66 @@ def _inversions(first: Sequence[int], second: Sequence[int]) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Rows:
-    """The ordered layers, whose vertices look for an x: what that depends on besides where the others are."""
+    """What an x depends on besides the others: the graph, and who is next to whom."""
 
     graph: _Layered
-    layers: list[list[int]]
     near: list[list[int]]  # the neighbours of each vertex, above and below
     beside: dict[int, list[int]]  # the vertex to the right (1) or to the left (-1) of each, or -1 for none
 
 
-def _placed(graph: _Layered, layers: list[list[int]]) -> list[float]:
-    """An x for each vertex: nothing overlaps, and the weighted sum of the links' widths is small."""
+def _placed(graph: _Layered, layers: Sequence[Sequence[int]]) -> list[float]:
+    """An x for each vertex: nothing overlaps, and the weighted sum of the links' widths is small.
+
+    The layers start packed around their middle. Then *columns* move sideways. A column is what vertical links
+    join; it moves as one, for a part that moved alone would bend the line, and it pushes the columns it touches.
+    """
     x = [0.0] * len(graph.layer)
     beside = {1: [-1] * len(x), -1: [-1] * len(x)}
     for layer in layers:
-        for vertex, offset in zip(layer, _offsets(graph, layer), strict=True):
-            x[vertex] = offset
+        steps = (graph.right[left] + graph.left[right] for left, right in pairwise(layer))
+        offsets = list(accumulate(steps, initial=0.0))
+        for vertex, offset in zip(layer, offsets, strict=True):
+            x[vertex] = offset - offsets[-1] / 2
         for left, right in pairwise(layer):
             beside[1][left], beside[-1][right] = right, left
     near = [above + below for above, below in zip(graph.above, graph.below, strict=True)]
-    rows = _Rows(graph, layers, near, beside)
-
-    _settle(rows, layers, graph.above, x, centred=True)
-    _settle(rows, reversed(layers), graph.below, x, centred=True)
-    for _ in range(min(MOST_PLACE_SWEEPS, 1 + PLACE_WORK // len(x))):
-        if not _push(rows, x):
+    rows = _Rows(graph, near, beside)
+    for _ in range(min(MOST_PLACE_SWEEPS, 2 + PLACE_WORK // len(x))):
+        if not _improved(rows, x):
             break
-        _settle(rows, layers, near, x, centred=False)
+    _centre(rows, x)
     return x
 
 
-def _offsets(graph: _Layered, layer: Sequence[int]) -> list[float]:
-    """How far each vertex of a layer is from the first if they stand as close as they may."""
-    gaps = (graph.right[left] + graph.left[right] for left, right in pairwise(layer))
-    return list(accumulate(gaps, initial=0.0))
-
-
-def _settle(
-    rows: _Rows, layers: Iterable[list[int]], near: Sequence[Sequence[int]], x: list[float], centred: bool
-) -> None:
-    """Move the vertices of one layer after the other to where the links to their neighbours are least wide.
-
-    A vertex alone would stand at the weighted median of its neighbours. Less their offsets, the places in a
-    layer must not decrease, so together this is isotonic median regression, which is solved by pooling:
-    vertices that would overlap join in a block, which stands at the median of all their neighbours.
-    """
-    for layer in layers:
-        blocks: list[_Block] = []
-        offsets = _offsets(rows.graph, layer)
-        for vertex, offset in zip(layer, offsets, strict=True):
-            pulls = sorted((x[other] - offset, rows.graph.weights[vertex, other]) for other in near[vertex])
-            here = x[vertex] - offset
-            block = _block(pulls or [(here, INERTIA)], here, 1, centred)
-            while blocks and blocks[-1].place > block.place:
-                last = blocks.pop()
-                members = last.members + block.members
-                here = (last.here * last.members + block.here * block.members) / members
-                block = _block(sorted(last.pulls + block.pulls), here, members, centred)
-            blocks.append(block)
-        places = (block.place for block in blocks for _ in range(block.members))
-        for vertex, place, offset in zip(layer, places, offsets, strict=True):
-            x[vertex] = place + offset
-
-
-class _Block(NamedTuple):
-    """Vertices of a layer as close as they may be. Places are less the vertices' offsets."""
-
-    place: float
-    pulls: list[tuple[float, float]]  # the places they want, with weights, sorted
-    here: float  # the mean of the places they come from
-    members: int
-
-
-def _block(pulls: list[tuple[float, float]], here: float, members: int, centred: bool) -> _Block:
-    """A block at the median of its pulls. If that is an interval: in its centre, or no further than needed."""
-    low, high = _weighted_median(pulls)
-    place = (low + high) / 2 if centred else min(max(here, low), high)
-    return _Block(place, pulls, here, members)
-
-
-def _weighted_median(pulls: Sequence[tuple[float, float]]) -> tuple[float, float]:
-    """The ends of the interval that has at most half of the weight on either side; ``pulls`` is sorted."""
-    half = sum(weight for _, weight in pulls) / 2
-    upto = list(accumulate(weight for _, weight in pulls))
-    # Sums of equal weights may differ in their last bits.
-    low = bisect_left(upto, half * (1 - TOLERANCE))
-    high = bisect_right(upto, half * (1 + TOLERANCE))
-    return pulls[low][0], pulls[high][0]
-
-
-def _push(rows: _Rows, x: list[float]) -> bool:
-    """Move columns sideways while that makes the links less wide in sum; tell whether any moved.
-
-    A column is what vertical links join. It moves as one, for a part that moved alone would bend the line, and
-    it pushes the columns that it touches.
-    """
-    column = _columns(rows, x)
+def _improved(rows: _Rows, x: list[float]) -> bool:
+    """Move columns as long as links become less wide in sum. Did any move?"""
     moved = False
-    for start in {id(members): members for members in column}.values():
+    column = _columns(rows, x)
+    for start in _distinct(column):
         for direction in (1, -1):
             for _ in range(MOST_PUSHES):
                 moving = _pushed(rows, x, column, start, direction)
-                step = _step(rows, x, moving, direction)
-                if not step:
+                gain, step = _prospect(rows, x, moving, direction)
+                if gain < TOLERANCE:
                     break
                 moved = True
                 for vertex in moving:
                     x[vertex] += direction * step
     return moved
+
+
+def _centre(rows: _Rows, x: list[float]) -> None:
+    """Move columns that might as well stand elsewhere to the middle of where they might."""
+    column = _columns(rows, x)
+    for start in _distinct(column):
+        moving = _pushed(rows, x, column, start, 1)
+        right, left = (
+            step if abs(gain) < TOLERANCE else 0.0
+            for gain, step in (_prospect(rows, x, moving, 1), _prospect(rows, x, moving, -1))
+        )
+        if max(left, right) < inf:
+            for vertex in moving:
+                x[vertex] += (right - left) / 2
 
 
 def _columns(rows: _Rows, x: Sequence[float]) -> list[list[int]]:
@@ -705,19 +665,15 @@ def _columns(rows: _Rows, x: Sequence[float]) -> list[list[int]]:
     return column
 
 
-def _gap(rows: _Rows, x: Sequence[float], vertex: int, direction: int) -> float:
-    """How far a vertex may move before it touches the next one in its layer."""
-    other = rows.beside[direction][vertex]
-    if other < 0:
-        return inf
-    left, right = (vertex, other) if direction > 0 else (other, vertex)
-    return x[right] - rows.graph.left[right] - x[left] - rows.graph.right[left]
+def _distinct(column: Sequence[list[int]]) -> list[list[int]]:
+    """Each column once."""
+    return [members for vertex, members in enumerate(column) if members[0] == vertex]
 
 
 def _pushed(
     rows: _Rows, x: Sequence[float], column: Sequence[list[int]], start: list[int], direction: int
 ) -> set[int]:
-    """The vertices that must move if the column ``start`` does."""
+    """The vertices that must move if the column ``start`` does, or none if they are too many to try."""
     moving = set(start)
     waiting = list(start)
     for vertex in waiting:  # which grows meanwhile
@@ -730,8 +686,17 @@ def _pushed(
     return moving
 
 
-def _step(rows: _Rows, x: Sequence[float], moving: set[int], direction: int) -> float:
-    """How far to move these vertices: until they touch others or a link is vertical; 0 if nothing is gained."""
+def _gap(rows: _Rows, x: Sequence[float], vertex: int, direction: int) -> float:
+    """How far a vertex may move before it touches the next one in its layer."""
+    other = rows.beside[direction][vertex]
+    if other < 0:
+        return inf
+    left, right = (vertex, other) if direction > 0 else (other, vertex)
+    return x[right] - rows.graph.left[right] - x[left] - rows.graph.right[left]
+
+
+def _prospect(rows: _Rows, x: Sequence[float], moving: set[int], direction: int) -> tuple[float, float]:
+    """How much less wide links become per pixel that these vertices move, and for how many pixels that holds."""
     gain = 0.0
     step = inf
     for vertex in moving:
@@ -740,63 +705,63 @@ def _step(rows: _Rows, x: Sequence[float], moving: set[int], direction: int) -> 
         for other in rows.near[vertex]:
             if other not in moving:
                 distance = (x[other] - x[vertex]) * direction
-                ahead = distance > TOLERANCE
-                gain += rows.graph.weights[vertex, other] * (1 if ahead else -1)
-                step = min(step, distance) if ahead else step
-    return step if gain > TOLERANCE else 0.0
+                if distance > TOLERANCE:
+                    gain += rows.graph.weights[vertex, other]
+                    step = min(step, distance)
+                else:
+                    gain -= rows.graph.weights[vertex, other]
+    return gain, step
 
 
-# ---- 5. y positions and routes ---------------------------------------------------------------------------------------
+# ---- 5. y positions and routes -----------------------------------------------------------------------------
 
 
 def _routed(part: _Part, graph: _Layered, layers: Sequence[Sequence[int]], x: Sequence[float]) -> Layout:
     """Boxes for the nodes and routes for the edges, in a frame that just holds them."""
     band = [max(LABEL_HEIGHT, *(graph.height[vertex] for vertex in layer)) for layer in layers]
     level = _levels(graph, layers, x, band)
-    place = [Point(*at) for at in zip(x, (level[layer] for layer in graph.layer), strict=True)]
-    boxes = [Box(at, *_node_size(node)) for at, node in zip(place, part.nodes, strict=False)]
-
+    place = [Point(*xy) for xy in zip(x, (level[layer] for layer in graph.layer), strict=True)]
+    boxes = [Box(centre, *_node_size(node)) for centre, node in zip(place, part.nodes, strict=False)]
     routes: list[Route] = []
     for chain, (source, target) in zip(graph.chains, part.ends, strict=True):
         points = [_border(boxes[source], part.nodes[source].shape, place[chain[1]])]
-        label = Point((place[source].x + place[target].x) / 2, (place[source].y + place[target].y) / 2)
         for before, bend, after in zip(chain, chain[1:], chain[2:], strict=False):
             half = band[graph.layer[bend]] / 2
             slant = _slant(place[before], place[bend], place[after], half)
             points += [place[bend].moved(-slant, -half), place[bend].moved(slant, half)]
-            if graph.height[bend]:
-                label = place[bend].moved(abs(slant) + LABEL_OFFSET, 0.0)
         points.append(_border(boxes[target], part.nodes[target].shape, place[chain[-2]]))
-        routes.append(Route(tuple(points), label))
+        upper, lower = points[-3:-1] if len(points) > 2 else points
+        beside = max(upper.x, lower.x) if len(points) > 2 else (upper.x + lower.x) / 2
+        routes.append(Route(tuple(points), Point(beside + LABEL_OFFSET, (upper.y + lower.y) / 2)))
     return _framed(part, boxes, routes)
-
-
-def _slant(before: Point, bend: Point, after: Point, half: float) -> float:
-    """How far right of a bend an edge leaves its layer, and how far left it enters: not at all where it turns."""
-    come = (bend.x - before.x) / (bend.y - before.y)
-    go = (after.x - bend.x) / (after.y - bend.y)
-    if come * go <= 0:
-        return 0.0
-    return copysign(min(abs(come) * half, abs(go) * half, SLANT), go)
 
 
 def _levels(
     graph: _Layered, layers: Sequence[Sequence[int]], x: Sequence[float], band: Sequence[float]
 ) -> list[float]:
-    """The y of each layer. Layers joined by a flat link stand further apart."""
+    """The y of each layer. Layers stand further apart if a link between them goes far sideways."""
     levels: list[float] = []
     y = gap = 0.0
     for layer, height, least in zip(layers, band, cycle(graph.gaps), strict=False):
         y += gap + height / 2
         levels.append(y)
-        flattest = max((abs(x[lower] - x[upper]) for upper in layer for lower in graph.below[upper]), default=0.0)
-        gap = least + min(STEEPNESS * flattest, 2 * LAYER_GAP)
         y += height / 2
+        widths = (abs(x[lower] - x[upper]) for upper in layer for lower in graph.below[upper])
+        gap = least + min(SPREAD * max(widths, default=0.0), 2 * LAYER_GAP)
     return levels
 
 
+def _slant(before: Point, bend: Point, after: Point, half: float) -> float:
+    """How far to the right of a bend an edge leaves its layer, and to the left it enters: 0 where it turns."""
+    arriving = (bend.x - before.x) / (bend.y - before.y)
+    leaving = (after.x - bend.x) / (after.y - bend.y)
+    if arriving * leaving <= 0:
+        return 0.0
+    return copysign(min(abs(arriving) * half, abs(leaving) * half, SLANT), leaving)
+
+
 def _border(box: Box, shape: str, toward: Point) -> Point:
-    """Where an edge to the middle of a box meets its border: always its upper or lower side, never an end."""
+    """Where an edge to the middle of a box meets its upper or lower side."""
     dx, dy = toward.x - box.centre.x, toward.y - box.centre.y
     half_width, half_height = box.width / 2, box.height / 2
     if shape == "box":
@@ -805,21 +770,21 @@ def _border(box: Box, shape: str, toward: Point) -> Point:
         x = dx / sqrt((dx / half_width) ** 2 + (dy / half_height) ** 2)
     x = min(max(x, -0.75 * half_width), 0.75 * half_width)
     y = half_height if shape == "box" else half_height * sqrt(1.0 - (x / half_width) ** 2)
-    return box.centre.moved(x, y if dy > 0 else -y)
+    return box.centre.moved(x, copysign(y, dy))
 
 
 def _framed(part: _Part, boxes: Sequence[Box], routes: Sequence[Route]) -> Layout:
     """The layout moved to start at (0, 0), and its size."""
-    left = min(box.centre.x - box.width / 2 for box in boxes)
-    right = max(box.centre.x + box.width / 2 for box in boxes)
+    left = [box.centre.x - box.width / 2 for box in boxes]
+    right = [box.centre.x + box.width / 2 for box in boxes]
     for edge, route in zip(part.edges, routes, strict=True):
-        left = min(left, *(point.x for point in route.points))
-        right = max(right, *(point.x for point in route.points))
-        right = max(right, route.label.x + _label_width(edge))
-    height = max(box.centre.y + box.height / 2 for box in boxes)
+        left += (point.x for point in route.points)
+        right += (point.x for point in route.points)
+        right.append(route.label.x + _label_width(edge))
+    dx = -min(left)
     return Layout(
-        tuple(box.moved(-left, 0.0) for box in boxes),
-        tuple(route.moved(-left, 0.0) for route in routes),
-        right - left,
-        height,
+        tuple(box.moved(dx, 0.0) for box in boxes),
+        tuple(route.moved(dx, 0.0) for route in routes),
+        max(right) + dx,
+        max(box.centre.y + box.height / 2 for box in boxes),
     )

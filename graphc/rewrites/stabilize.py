@@ -281,8 +281,15 @@ def _reads(d: Variable, s: Variable, pattern: Any, index: list[Variable]) -> boo
     return all(a is b for a, b in zip(node.inputs[1:], index, strict=True))
 
 
+NEGATIVE_SUMS = rules(
+    18,
+    "stable",
+    ((-x) - y, -(x + y)),  # not exact: where the sum is zero its sign differs
+)
+
 STABILIZE = table(
     "stabilize",
+    NEGATIVE_SUMS,
     LOG_AND_EXP,
     SIGMOIDS,
     LOGS_OF_SIGMOIDS,

@@ -1,0 +1,214 @@
+"""A schedule as the source of a Python function."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from graphc import dtypes
+from graphc.backends.base import GuardFailed
+from graphc.backends.numpy.spelling import Line, literal, spell
+from graphc.graph.fgraph import Guard
+from graphc.graph.variable import Apply, Constant
+from graphc.ops.declare import Elementwise, load
+from graphc.ops.indexing import AdvancedSubtensor, IncSubtensor, Subtensor
+from graphc.ops.shape import Alloc, ARange, Eye, Reshape, ShapeOf
+from graphc.schedule.schedule import Buffer, Check, Choose, Compute, Schedule, Step
+
+# Ops whose number operands are Python ints in NumPy's own calls: sizes, bounds of slices, indices.
+_TAKES_INTS = (Alloc, ARange, Eye, Reshape, Subtensor, AdvancedSubtensor, IncSubtensor)
+
+
+@dataclass
+class Source:
+    """Generated source, with what its names mean and which line belongs to which step."""
+
+    text: str
+    names: dict[str, Any]
+    lines: dict[int, Step] = field(default_factory=dict)
+
+
+def render(schedule: Schedule) -> Source:
+    """The source of `schedule`."""
+    return _Renderer(schedule).render()
+
+
+class _Renderer:
+    def __init__(self, schedule: Schedule) -> None:
+        self.schedule = schedule
+        self.names: dict[str, Any] = {}
+        self.lines: list[str] = []
+        self.step_of: dict[int, Step] = {}
+        self.inlined: dict[Buffer, str] = {}
+        self.indent = 1
+
+    def render(self) -> Source:
+        schedule = self.schedule
+        self.inlined = self._sizes_only_checked()
+        self.lines.append(f"def {schedule.name}({', '.join(b.name for b in schedule.inputs)}):")
+        read = {b for step in schedule.steps if isinstance(step, Compute) for b in step.reads}
+        for b in schedule.inputs:
+            if b in read and b.variable.ndim == 0:
+                self.write(f"{b} = {b}[()]")  # a NumPy scalar: its arithmetic is ten times that of a 0-d array
+        for choice, name in schedule.choices.items():
+            if choice.when:
+                self.write(f"{name} = None")
+        position = 0
+        while position < len(schedule.steps):
+            position = self._block(position)
+        results = [
+            f"{b.name}.copy()" if copy else self.operand(b)
+            for b, copy in zip(schedule.results, schedule.copies, strict=True)
+        ]
+        self.write(f"return {', '.join(results)}{',' if len(results) == 1 else ''}" if results else "return ()")
+        return Source("\n".join(self.lines) + "\n", self.names, self.step_of)
+
+    def _sizes_only_checked(self) -> dict[Buffer, str]:
+        """Sizes of inputs that only checks read, as they are written there: ``x.shape[0]``."""
+        sizes: dict[Buffer, str] = {}
+        for step in self.schedule.steps:
+            if isinstance(step, Compute) and isinstance(step.node.op, ShapeOf) and step.reads[0].kind == "input":
+                sizes[step.writes[0]] = f"{step.reads[0]}.shape[{step.node.op.axis}]"
+        used = {b for step in self.schedule.steps if isinstance(step, Compute) for b in step.reads}
+        used.update(self.schedule.results)
+        used.update(step.condition for step in self.schedule.steps if isinstance(step, Choose))
+        return {b: text for b, text in sizes.items() if b not in used}
+
+    def _block(self, position: int) -> int:
+        """Write the steps from `position` on that share one predicate; returns the position after them."""
+        steps = self.schedule.steps
+        when = steps[position].when
+        if when:
+            self.write(f"if {self._predicate(when)}:")
+            self.indent += 1
+        before = len(self.lines)
+        while position < len(steps) and steps[position].when == when:
+            self._step(steps[position])
+            position += 1
+        if when and len(self.lines) == before:
+            self.lines.pop()  # every step of the block was written elsewhere
+        if when:
+            self.indent -= 1
+        return position
+
+    def _predicate(self, when: Any) -> str:
+        # A choice that was not taken at all is None: neither branch runs.
+        tests = []
+        for choice, taken in when:
+            name = self.schedule.choices[choice]
+            no = f"{name} is False" if choice.when else f"not {name}"
+            tests.append(name if taken else no)
+        return " or ".join(sorted(tests))
+
+    def write(self, text: str, step: Step | None = None) -> None:
+        """One line."""
+        self.lines.append("    " * self.indent + text)
+        if step is not None:
+            self.step_of[len(self.lines)] = step
+
+    # ---- steps ----
+
+    def _step(self, step: Step) -> None:
+        if isinstance(step, Check):
+            self._check(step)
+        elif isinstance(step, Choose):
+            self.write(f"{step.name} = bool({self.operand(step.condition)})", step)
+        else:
+            self._compute(step)
+
+    def _check(self, step: Check) -> None:
+        left, right = (n if isinstance(n, int) else self.operand(n) for n in (step.left, step.right))
+        name = self.fresh("mismatch")
+        self.names[name] = _failure(step.guard)
+        self.write(f"if {left} != {right}: raise {name}({left}, {right})", step)
+
+    def _compute(self, step: Compute) -> None:
+        if step.writes[0] in self.inlined:
+            return
+        safe = self._weak_is_safe(step)
+        line = Line(step, self.schedule, lambda b: self.operand(b, safe), self.use)
+        try:
+            spelled = spell(line)
+        except LookupError:
+            spelled = self._call(step)
+        if isinstance(spelled, list):
+            for text in spelled:
+                self.write(text, step)
+        else:
+            self.write(f"{', '.join(b.name for b in step.writes)} = {spelled}", step)
+
+    def _call(self, step: Compute) -> str:
+        """An op without a spelling: its own `perform`."""
+        name = self.fresh("op")
+        self.names[name] = _performer(step.node)
+        return f"{name}({', '.join(self.operand(b) for b in step.reads)})"
+
+    # ---- names ----
+
+    def operand(self, buffer: Buffer, weak_is_safe: bool = False) -> str:
+        """A buffer as it is written: its name, or a literal for a constant where that means the same."""
+        if buffer in self.inlined:
+            return self.inlined[buffer]
+        constant = buffer.variable
+        if buffer.kind != "constant" or not isinstance(constant, Constant):
+            return buffer.name
+        text = literal(constant, weak_is_safe)
+        if text is not None:
+            return text
+        self.names[buffer.name] = constant.data[()] if constant.ndim == 0 else constant.data
+        return buffer.name
+
+    @staticmethod
+    def _weak_is_safe(step: Compute) -> bool:
+        """Whether a Python number may stand for a constant: another operand fixes the dtype of the computation."""
+        op = step.node.op
+        if isinstance(op, _TAKES_INTS):
+            return True
+        if not isinstance(op, Elementwise):
+            return False
+        loop, _ = op.signature(step.node.inputs)
+        strong = [x for x in step.node.inputs if not isinstance(x, Constant) or x.ndim]
+        if op.numpy == "where":
+            return any(x.dtype == loop[1] for x in strong if x is not step.node.inputs[0])
+        return any(x.dtype == dtype for x, dtype in zip(step.node.inputs, loop, strict=True) if x in strong) and all(
+            dtypes.is_discrete(x.dtype) == dtypes.is_discrete(loop[0]) for x in step.node.inputs
+        )
+
+    def use(self, path: str) -> str:
+        """Make a function available to the source; returns how it is called there."""
+        module, _, name = path.rpartition(":")
+        head = name.split(".")[0]
+        known = "bool_" if head == "bool" else head
+        if known not in self.names:
+            self.names[known] = load(f"{module}:{known}" if module else known)
+        return name if head == known else known
+
+    def fresh(self, prefix: str) -> str:
+        """A name that is not taken."""
+        return f"{prefix}{len(self.names)}"
+
+
+def _failure(guard: Guard) -> Callable[[int, int], GuardFailed]:
+    return lambda left, right: GuardFailed(guard, left, right)
+
+
+def _performer(node: Apply) -> Callable[..., Any]:
+    """`perform` of a node as a function of arrays, whose results never share memory with its arguments."""
+    op, several = node.op, len(node.outputs) > 1
+
+    def perform(*values: Any) -> Any:
+        arrays = tuple(np.asarray(v) for v in values)
+        out = op.perform(node, *arrays)
+        results = tuple(out) if several else (out,)
+        fresh = []
+        for i, (result, variable) in enumerate(zip(results, node.outputs, strict=True)):
+            array = np.asarray(result, variable.dtype)
+            if not op.aliases(i) and any(np.may_share_memory(array, v) for v in arrays):
+                array = array.copy()
+            fresh.append(array if array.ndim else array[()])
+        return tuple(fresh) if several else fresh[0]
+
+    return perform

@@ -1,0 +1,1 @@
+"""From a symbolic graph to a callable: `function` and what it returns."""

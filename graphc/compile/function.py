@@ -1,0 +1,566 @@
+"""Function: what `function` returns: a callable with its graph, schedule and source."""
+
+from __future__ import annotations
+
+import itertools
+import keyword
+import re
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from graphc.backends.base import GuardFailed, backend as backend_named
+from graphc.compile.pipeline import Variant, compile_variant
+from graphc.compile.signature import In, OutputForm, Signature, Updates, signature
+from graphc.configuration import BACKENDS, MODES, NUMERICS, config
+from graphc.errors import ShapeError, describe, explain
+from graphc.graph.bindings import ops
+from graphc.graph.fgraph import Axis, FunctionGraph, Guard
+from graphc.graph.flat import FlatGraph, flatten
+from graphc.graph.shared import Cell, SharedVariable
+from graphc.graph.traverse import inputs_of, rebuild
+from graphc.graph.variable import Variable, operand
+from graphc.rewrites.engine import Applied
+from graphc.schedule.schedule import Schedule
+
+# How many broadcast patterns of one function are kept compiled.
+KEPT_VARIANTS = 8
+
+_ndarray = np.ndarray
+_asarray = np.asarray
+_read_cell = Cell.value.__get__  # type: ignore[attr-defined]
+_write_cell = Cell.value.__set__  # type: ignore[attr-defined]
+
+
+class Function:
+    """A compiled function.  Call it with the values of its inputs, by position or by name.
+
+    Attributes
+    ----------
+    name; inputs: the `In` entries; updates: pairs of a variable and its new value.
+    graph: the rewritten FunctionGraph; schedule: its steps; source: the generated code; rewrites: the rules applied.
+    variants: one compilation for each broadcast pattern that occurred, last used last.
+    trust_input: True skips the check of the arguments, which must then be arrays of the right dtype and rank.
+    """
+
+    def __init__(self, spec: Signature, backend: str, numerics: str, name: str | None, profile: bool = False) -> None:
+        self.name = name
+        self.inputs = spec.inputs
+        self.trust_input = False
+        self.backend = backend
+        self.numerics = numerics
+        self.profile = Profile(self) if profile else None
+        self._spec = spec
+        self._backend = backend_named(backend)
+        self._cells = [entry.cell for entry in spec.inputs]
+        self._shared_cells = [x.container for x in spec.shared]
+        cell_of = {x: x.container for x in spec.shared} | {e.variable: e.cell for e in spec.inputs if e.cell is not None}
+        self._targets = [cell_of[target] for target, _ in spec.updates]
+        locked = {id(c): c for c in (*self._shared_cells, *self._targets)} if spec.updates else {}
+        self._locks = [locked[key].lock for key in sorted(locked)]
+        # The quick check of an argument; one with sizes that are fixed goes the long way (rank -1 matches none).
+        self._checks = [
+            (i, np.dtype(x.dtype), x.ndim if all(n is None for n in x.type.shape) else -1)
+            for i, x in enumerate(entry.variable for entry in spec.inputs)
+        ]
+        self._positions = {e.name: i for i, e in enumerate(spec.inputs) if e.name is not None}
+        self._returned = len(spec.outputs)
+        self._plain_list = spec.form.kind == "list"
+        self._has_state = any(cell is not None for cell in self._cells)
+        self.variants: OrderedDict[frozenset[Axis], Variant] = OrderedDict()
+        self._latest = self._variant(self._present_ones())
+
+    # ---- calling ----
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if kwargs or self._has_state or len(args) != len(self._checks):
+            args = self._bind(args, kwargs)
+        values = list(args)
+        if not self.trust_input:
+            for i, dtype, ndim in self._checks:
+                value = values[i]
+                if type(value) is not _ndarray or value.dtype is not dtype or value.ndim != ndim:
+                    values[i] = self._filtered(i, value)
+        run = self._run if self.profile is None else self.profile.timed(self._run)
+        if not self._locks:
+            return run(values)
+        held = 0
+        try:
+            for lock in self._locks:
+                lock.acquire()
+                held += 1
+            return run(values)
+        finally:
+            for lock in self._locks[:held]:
+                lock.release()
+
+    def _run(self, values: list[Any]) -> Any:
+        values.extend(map(_read_cell, self._shared_cells))
+        try:
+            results = self._latest.executable.run(values)
+        except GuardFailed as failure:
+            results = self._other_variant(values, failure)
+        arrays = [r if type(r) is _ndarray else _asarray(r) for r in results]
+        if self._targets:
+            # The commit: one call into C, so that no signal and no other thread comes between two variables.
+            deque(map(_write_cell, self._targets, arrays[self._returned :]), 0)
+            del arrays[self._returned :]
+        return arrays if self._plain_list else self._spec.form.pack(arrays)
+
+    def _bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
+        """Values for all inputs from positional and keyword arguments and defaults."""
+        count = len(self.inputs)
+        if len(args) > count:
+            raise TypeError(f"{self}: takes {count} argument{'s' * (count != 1)}, got {len(args)}; inputs: {self._input_names()}")
+        values: list[Any] = [*args, *[_MISSING] * (count - len(args))]
+        for name, value in kwargs.items():
+            position = self._positions.get(name)
+            if position is None:
+                raise TypeError(f"{self}: unknown input or state: {name!r}; inputs: {self._input_names()}")
+            if position < len(args):
+                raise TypeError(f"{self}: multiple values for input {name!r}")
+            values[position] = value
+        for i, value in enumerate(values):
+            if value is _MISSING:
+                cell = self._cells[i]
+                if cell is None:
+                    x = self.inputs[i].variable
+                    raise TypeError(
+                        explain(f"{self}: missing required input: {self._input_name(i)}", [operand(x)], x.site)
+                    )
+                values[i] = cell.value
+        return tuple(values)
+
+    def _filtered(self, position: int, value: Any) -> Any:
+        entry = self.inputs[position]
+        try:
+            return entry.variable.type.filter(value, entry.allow_downcast, entry.strict)
+        except TypeError as error:
+            x = entry.variable
+            raise TypeError(
+                explain(
+                    f"{self}: bad argument for input {position} ({self._input_name(position)}): {error}",
+                    [operand(x), f"got {describe(value)}"],
+                    x.site,
+                )
+            ) from None
+
+    def _input_name(self, position: int) -> str:
+        return self.inputs[position].name or f"number {position}"
+
+    def _input_names(self) -> str:
+        return ", ".join(self._input_name(i) for i in range(len(self.inputs))) or "none"
+
+    # ---- variants ----
+
+    def _present_ones(self) -> frozenset[Axis]:
+        """The axes of shared variables whose present size is 1."""
+        return frozenset(
+            (x, axis)
+            for x in self._spec.shared
+            for axis, (size, known) in enumerate(zip(x.container.value.shape, x.type.shape, strict=True))
+            if size == 1 and known is None
+        )
+
+    def _variant(self, ones: frozenset[Axis]) -> Variant:
+        found = self.variants.get(ones)
+        if found is None:
+            found = compile_variant(self._spec, self._backend, self.numerics, _identifier(self.name), ones)
+            self.variants[ones] = found
+            while len(self.variants) > KEPT_VARIANTS:
+                self.variants.popitem(last=False)
+        self.variants.move_to_end(ones)
+        return found
+
+    def _other_variant(self, values: list[Any], failure: GuardFailed) -> tuple[Any, ...]:
+        """Run the variant that fits these values, compiling it if need be; ShapeError if none can."""
+        variant = self._latest
+        for _ in range(10_000):
+            ones = self._adapted(variant, values, failure)
+            variant = self._variant(ones)
+            try:
+                results = variant.executable.run(values)
+            except GuardFailed as next_failure:
+                failure = next_failure
+                continue
+            self._latest = variant
+            return results
+        raise AssertionError("no variant fits")
+
+    def _adapted(self, variant: Variant, values: list[Any], failure: GuardFailed) -> frozenset[Axis]:
+        guard = failure.guard
+        if guard.node is None:  # an assumed 1 is none
+            (axis, _) = guard.axes
+            return variant.ones - {axis}  # type: ignore[arg-type]
+        new: set[Axis] = set()
+        if guard.broadcasts:
+            sides = zip((failure.left, failure.right), guard.axes, strict=True)
+            new = {axis for size, axis in sides if size == 1 and axis is not None}
+            new |= self._ones_among(variant, values, guard)
+        new -= variant.ones
+        if not new:
+            raise ShapeError(self._disagreement(variant, values, failure))
+        return variant.ones | new
+
+    @staticmethod
+    def _ones_among(variant: Variant, values: list[Any], guard: Guard) -> set[Axis]:
+        """The axes of inputs that are 1 now and were assumed to be as long as the two that differ."""
+        table = variant.built.table
+        concerned = {table.find(guard.left), table.find(guard.right)}
+        found: set[Axis] = set()
+        for leaf, value in zip(variant.built.inputs, values, strict=True):
+            for axis, size in enumerate(variant.built.shape(leaf)):
+                if size in concerned and np.shape(value)[axis] == 1:
+                    user = variant.built.origin(leaf)
+                    found.add((user[0] if user else leaf, axis))
+        return found
+
+    def _disagreement(self, variant: Variant, values: list[Any], failure: GuardFailed) -> str:
+        node = failure.guard.node
+        assert node is not None
+        known = {
+            (variant.built.origin(leaf) or [leaf])[0]: value
+            for leaf, value in zip(variant.built.inputs, values, strict=True)
+        }
+        rows = [operand(x) + (f", here {describe(known[x])}" if x in known else "") for x in node.inputs]
+        for size, axis in zip((failure.left, failure.right), failure.guard.axes, strict=True):
+            if axis is not None and axis[0] not in node.inputs:
+                rows.append(f"axis {axis[1]} of {axis[0]!r} has size {size}")
+        hint = "sizes must be equal" + (", or 1 to broadcast" if failure.guard.broadcasts else "")
+        headline = f"{self}: {node.op}: sizes {failure.left} and {failure.right} do not agree"
+        return explain(headline, rows, node.site, hint)
+
+    # ---- looking inside ----
+
+    @property
+    def graph(self) -> FunctionGraph:
+        """The rewritten graph of the variant used last."""
+        return self._latest.graph
+
+    @property
+    def schedule(self) -> Schedule:
+        """The steps of the variant used last."""
+        return self._latest.schedule
+
+    @property
+    def source(self) -> str:
+        """The generated code of the variant used last."""
+        return self._latest.executable.source
+
+    @property
+    def rewrites(self) -> tuple[Applied, ...]:
+        """Every rule that was applied, in order."""
+        return self._latest.rewrites
+
+    @property
+    def updates(self) -> tuple[tuple[Variable, Variable], ...]:
+        """Pairs of a variable and its new value."""
+        return self._spec.updates
+
+    @property
+    def updates_of(self) -> dict[int, Variable]:
+        """Which outputs of the graph are new values, and of which variable."""
+        first = len(self._spec.outputs)
+        return {first + i: target for i, (target, _) in enumerate(self._spec.updates)}
+
+    @property
+    def n_returned_outputs(self) -> int:
+        """The number of values a call returns."""
+        return len(self._spec.outputs)
+
+    @property
+    def maker(self) -> Maker:
+        """Theano's way to the graph: ``f.maker.fgraph.toposort()``."""
+        return Maker(self)
+
+    def get_shared(self) -> list[SharedVariable]:
+        """The shared variables that are read or updated."""
+        return list(self._spec.shared)
+
+    def free(self) -> None:
+        """Forget all variants but the last used; memory of calls is never kept."""
+        while len(self.variants) > 1:
+            self.variants.popitem(last=False)
+
+    def __repr__(self) -> str:
+        return f"<graphc.Function {self.name}>" if self.name else "<graphc.Function>"
+
+    def _repr_svg_(self) -> str:
+        return str(ops.to_svg(self))
+
+    # ---- private state ----
+
+    @property
+    def container(self) -> State:
+        """The cells of inputs with a value."""
+        return State(self, cells=True)
+
+    @property
+    def value(self) -> State:
+        """The values of inputs with a value: ``f.value[x]``."""
+        return State(self)
+
+    def __getitem__(self, key: Variable | str) -> Any:
+        return self.value[key]
+
+    def __setitem__(self, key: Variable | str, value: Any) -> None:
+        self.value[key] = value
+
+    # ---- copies ----
+
+    def copy(
+        self,
+        share_memory: bool = False,
+        swap: Mapping[SharedVariable, SharedVariable] | None = None,
+        delete_updates: bool = False,
+        name: str | None = None,
+        profile: bool | None = None,
+    ) -> Function:
+        """A function with the same graph.
+
+        swap: shared variables to be replaced by others of the same type; delete_updates: the copy updates nothing;
+        private state is copied unless `share_memory`.
+        """
+        swap = dict(swap or {})
+        for old, new in swap.items():
+            if old not in self._spec.shared:
+                raise ValueError(f"{self}.copy: {old} is not a shared variable of this function")
+            if old.dtype != new.dtype or old.ndim != new.ndim:
+                raise TypeError(explain(f"{self}.copy: {new} has another type than {old}", map(operand, (old, new))))
+        spec = self._spec
+        pairs = () if delete_updates else spec.updates
+        roots = rebuild([*spec.outputs, *(new for _, new in pairs)], swap)
+        count = len(spec.outputs)
+        targets = [swap.get(t, t) if isinstance(t, SharedVariable) else t for t, _ in pairs]
+        inputs = tuple(_copied(entry, share_memory) for entry in spec.inputs)
+        used = [x for x in inputs_of(roots) if isinstance(x, SharedVariable)]
+        shared = dict.fromkeys([*used, *(t for t in targets if isinstance(t, SharedVariable))])
+        copied = Signature(
+            inputs, tuple(roots[:count]), spec.form, tuple(zip(targets, roots[count:], strict=True)), tuple(shared)
+        )
+        keep = self.profile is not None if profile is None else profile
+        return Function(copied, self.backend, self.numerics, name or self.name, keep)
+
+    def __copy__(self) -> Function:
+        return self.copy()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Function:
+        import copy
+
+        rebuild_function, arguments = self.__reduce__()
+        made: Function = rebuild_function(*copy.deepcopy(arguments, memo))
+        return made
+
+    def __reduce__(self) -> Any:
+        spec = self._spec
+        flat = flatten([*(e.variable for e in spec.inputs), *spec.outputs, *_interleaved(spec.updates), *spec.shared])
+        entries = [(e.name, e.cell, e.strict, e.allow_downcast) for e in spec.inputs]
+        counts = (len(spec.inputs), len(spec.outputs), len(spec.updates))
+        options = (self.backend, self.numerics, self.name, self.profile is not None)
+        return _rebuild, (flat, entries, counts, spec.form, options)
+
+
+class _Missing:
+    """Stands for an argument that was not passed."""
+
+
+_MISSING = _Missing()
+
+
+class Maker:
+    """What Theano programs reach through ``f.maker``."""
+
+    def __init__(self, function: Function) -> None:
+        self.fgraph = function.graph
+        self.inputs = function.inputs
+        self.function = function
+
+
+class State:
+    """The inputs of a function that have a value, by variable or by name."""
+
+    def __init__(self, function: Function, cells: bool = False) -> None:
+        self._function = function
+        self._as_cells = cells
+
+    def _entry(self, key: Variable | str) -> In:
+        for entry in self._function.inputs:
+            if (entry.variable is key or (isinstance(key, str) and entry.name == key)) and entry.cell is not None:
+                return entry
+        known = ", ".join(str(e.name) for e in self._function.inputs if e.cell is not None) or "none"
+        raise KeyError(f"{self._function}: no input {key} with a value; inputs that have one: {known}")
+
+    def __getitem__(self, key: Variable | str) -> Any:
+        cell = self._entry(key).cell
+        assert cell is not None
+        return cell if self._as_cells else cell.value
+
+    def __setitem__(self, key: Variable | str, value: Any) -> None:
+        entry = self._entry(key)
+        assert entry.cell is not None
+        entry.cell.value = entry.variable.type.filter(value, entry.allow_downcast, entry.strict).copy()
+
+    def __iter__(self) -> Iterator[Any]:
+        return (e.name if e.name is not None else e.variable for e in self._function.inputs if e.cell is not None)
+
+
+class Profile:
+    """How often a function was called and how long that took."""
+
+    def __init__(self, function: Function) -> None:
+        self._function = function
+        self.fcn_callcount = 0
+        self.fcn_call_time = 0.0
+
+    def timed(self, run: Callable[[list[Any]], Any]) -> Callable[[list[Any]], Any]:
+        """`run`, counted."""
+
+        def counted(values: list[Any]) -> Any:
+            start = time.perf_counter()
+            results = run(values)
+            self.fcn_callcount += 1
+            self.fcn_call_time += time.perf_counter() - start
+            return results
+
+        return counted
+
+    def summary(self) -> str:
+        """Calls, time in calls, and the time each stage of compiling took."""
+        calls, total = self.fcn_callcount, self.fcn_call_time
+        lines = [
+            "Function profiling",
+            "==================",
+            f"  {self._function}",
+            f"  Time in {calls} calls: {total:.6e}s" + (f"  ({total / calls:.3e}s a call)" if calls else ""),
+            f"  {len(self._function.schedule.steps)} steps",
+        ]
+        for variant in self._function.variants.values():
+            lines.append(f"  Compile time: {sum(variant.seconds.values()):.6e}s")
+            lines += [f"    {stage:14s} {seconds:.6e}s" for stage, seconds in variant.seconds.items()]
+        text = "\n".join(lines)
+        print(text)
+        return text
+
+
+def _interleaved(updates: Sequence[tuple[Variable, Variable]]) -> Iterator[Variable]:
+    return itertools.chain.from_iterable(updates)
+
+
+def _copied(entry: In, share: bool) -> In:
+    cell = entry.cell if share or entry.cell is None else Cell(entry.cell.value.copy())
+    copied = In(entry.variable, entry.name, cell, strict=entry.strict, allow_downcast=entry.allow_downcast)
+    copied.update = entry.update
+    return copied
+
+
+def _rebuild(
+    flat: FlatGraph,
+    entries: Sequence[tuple[Any, ...]],
+    counts: tuple[int, int, int],
+    form: OutputForm,
+    options: tuple[str, str, str | None, bool],
+) -> Function:
+    """A function from what its pickle holds: the user's graph and the options, not machine code."""
+    variables = iter(flat.build())
+    inputs = []
+    for name, cell, strict, allow_downcast in entries:
+        inputs.append(In(next(variables), name, cell, strict=strict, allow_downcast=allow_downcast))
+    outputs = tuple(itertools.islice(variables, counts[1]))
+    updates = tuple((next(variables), next(variables)) for _ in range(counts[2]))
+    state = {target: new for target, new in updates}
+    for entry in inputs:
+        entry.update = state.get(entry.variable)
+    shared = tuple(x for x in variables if isinstance(x, SharedVariable))
+    return Function(Signature(tuple(inputs), outputs, form, updates, shared), *options)
+
+
+def _identifier(name: str | None) -> str:
+    """The name of a function as an identifier, for its source."""
+    cleaned = re.sub(r"\W", "_", name or "function", flags=re.ASCII)
+    return f"f_{cleaned}" if not cleaned.isidentifier() or keyword.iskeyword(cleaned) else cleaned
+
+
+def function(
+    inputs: Any,
+    outputs: Any = None,
+    mode: str | None = None,
+    updates: Updates = None,
+    givens: Updates = None,
+    no_default_updates: bool | Sequence[Variable] = False,
+    accept_inplace: bool = False,
+    name: str | None = None,
+    rebuild_strict: bool = True,
+    allow_input_downcast: bool | None = None,
+    profile: bool | None = None,
+    on_unused_input: str | None = None,
+    *,
+    backend: str | None = None,
+    numerics: str | None = None,
+) -> Function:
+    """Compile a function that computes `outputs` from `inputs`.
+
+    Parameters
+    ----------
+    inputs: a list of variables or `In` entries.
+    outputs: an expression, a list, a dictionary of them, or None.  One expression gives one array, a list a list.
+    mode: "FAST_RUN" or "FAST_COMPILE" (less time spent on compiling; never other numbers).
+    updates: new values for shared variables: a dictionary, or a list of pairs.  They are computed from the old values,
+        together with the outputs, and take effect all at once after everything has been computed, or not at all.
+    givens: variables to be replaced by expressions before compiling.
+    no_default_updates: True, or a list of shared variables whose `default_update` is not to be used.
+    name: shown in errors and profiles.
+    allow_input_downcast: accept arguments that lose precision; None accepts Python floats for a float32 floatX.
+    profile: count calls and their time in ``f.profile``.
+    on_unused_input: "raise", "warn" or "ignore" an input that nothing depends on.
+    backend: "auto", "numpy", ...; numerics: "default", "ieee" or "algebraic" (docs/rewrites.md).
+    accept_inplace, rebuild_strict: accepted for Theano programs; nothing changes with them.
+
+    Returns a `Function`.
+
+        >>> x = T.dscalar("x")
+        >>> f = function([x], x ** 2)
+        >>> f(3)
+        array(9.)
+    """
+    mode = _choice("mode", config.mode if mode is None else mode, MODES)
+    chosen = _choice("backend", config.backend if backend is None else backend, BACKENDS)
+    if mode == "FAST_COMPILE" and chosen == "auto":
+        chosen = "numpy"
+    numerics = _choice("numerics", config.numerics if numerics is None else numerics, NUMERICS)
+    unused = config.on_unused_input if on_unused_input is None else on_unused_input
+    spec = signature(inputs, outputs, updates, givens, no_default_updates, unused, allow_input_downcast)
+    return Function(spec, chosen, numerics, name, bool(profile))
+
+
+def _choice(what: str, value: Any, choices: Sequence[str]) -> str:
+    if value not in choices:
+        raise ValueError(f"function: unknown {what} {value!r}; it is one of {', '.join(map(repr, choices))}")
+    return str(value)
+
+
+# ---- Variable.eval ----
+
+
+def _evaluated(variable: Variable, values: Mapping[Variable, Any], **options: Any) -> Any:
+    """`Variable.eval`: compiled once for each set of inputs, and kept with the variable."""
+    if not isinstance(values, Mapping):
+        raise TypeError(f"eval: takes a dictionary {{variable: value}}, got {type(values).__name__}")
+    by_name = {x.name: x for x in inputs_of([variable]) if x.name is not None}
+    given: dict[Variable, Any] = {}
+    for key, value in values.items():
+        x = by_name.get(key) if isinstance(key, str) else key
+        if not isinstance(x, Variable):
+            raise TypeError(f"eval: {key!r} is no variable that {variable} depends on")
+        given[x] = value
+    inputs = sorted(given, key=id)
+    cache = variable.tag.__dict__.setdefault("_eval_functions", {})
+    key = tuple(inputs)
+    if key not in cache:
+        cache[key] = function(list(inputs), variable, on_unused_input="ignore", **options)
+    return cache[key](*(given[x] for x in inputs))
+
+
+ops.bind("eval", _evaluated)

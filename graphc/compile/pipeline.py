@@ -1,0 +1,101 @@
+"""The pipeline: from a signature to something that runs, in the order of docs/tour.md."""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from graphc.backends.base import Backend, Executable
+from graphc.compile.signature import Signature
+from graphc.graph.fgraph import Axis, FunctionGraph
+from graphc.graph.op import Op
+from graphc.graph.variable import Apply, Variable
+from graphc.rewrites.canonicalize import CANONICALIZE
+from graphc.rewrites.engine import Applied, Context, Table, rewrite, rule, table
+from graphc.rewrites.specialize import SPECIALIZE
+from graphc.rewrites.stabilize import STABILIZE
+from graphc.schedule.schedule import Schedule, schedule
+
+# The phases every graph goes through, in order.
+PHASES: tuple[Table, ...] = (CANONICALIZE, STABILIZE, SPECIALIZE)
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One compilation of a function: for one broadcast pattern.
+
+    ones: the axes assumed to have size 1; built, graph: the graph before and after rewriting; rewrites: the trace;
+    executable: what runs; seconds: how long each stage took.
+    """
+
+    ones: frozenset[Axis]
+    built: FunctionGraph
+    graph: FunctionGraph
+    rewrites: tuple[Applied, ...]
+    executable: Executable
+    seconds: dict[str, float]
+
+    @property
+    def schedule(self) -> Schedule:
+        """The steps."""
+        return self.executable.schedule
+
+
+def compile_variant(
+    signature: Signature, backend: Backend, numerics: str, name: str, ones: Iterable[Axis] = ()
+) -> Variant:
+    """Compile for the broadcast pattern in which the axes in `ones` have size 1."""
+    clock = _Clock()
+    inputs = [entry.variable for entry in signature.inputs] + list(signature.shared)
+    outputs = [*signature.outputs, *(new for _, new in signature.updates)]
+    built = graph = FunctionGraph.build(inputs, outputs, ones)
+    clock.lap("build")
+    trace: list[Applied] = []
+    for phase in (*PHASES, lowering(backend)):
+        graph, applied = rewrite(graph, phase, numerics)
+        trace += applied
+        clock.lap(phase.name)
+    if os.environ.get("GRAPHC_DEBUG", "0") >= "3":
+        for entry in trace:
+            print(entry, file=sys.stderr)
+    steps = schedule(graph, name)
+    clock.lap("schedule")
+    executable = backend.compile(steps)
+    clock.lap("backend")
+    return Variant(frozenset(ones), built, graph, tuple(trace), executable, clock.seconds)
+
+
+def lowering(backend: Backend) -> Table:
+    """The last phase: ops that a backend does not spell become their bodies."""
+    found = _LOWERING.get(backend.__name__)  # type: ignore[attr-defined]
+    if found is None:
+
+        @rule(0, "exact", Op)
+        def expand_body(context: Context, node: Apply) -> Variable | None:
+            """an op the backend does not spell -> its body"""
+            return None if backend.spells(node.op) else node.op.expand(*node.inputs)
+
+        found = _LOWERING[backend.__name__] = table("lower", expand_body, CANONICALIZE)  # type: ignore[attr-defined]
+    return found
+
+
+_LOWERING: dict[str, Table] = {}
+
+
+class _Clock:
+    """Times of the stages, in seconds."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def lap(self, stage: str) -> None:
+        now = time.perf_counter()
+        self.seconds[stage] = self.seconds.get(stage, 0.0) + now - self._last
+        self._last = now
+
+

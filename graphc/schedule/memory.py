@@ -1,0 +1,80 @@
+"""The memory plan: which dead buffer a step may write its result into.
+
+A buffer is dead when no later step reads it or a view of it and it is no result.  Sizes are compared as the symbols
+they are, so the plan holds for every run-time shape that passes the guards.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from graphc.schedule.schedule import Buffer, Check, Choose, Compute, Schedule, Step, owners
+
+
+def plan(schedule: Schedule, reusable: Callable[[Compute], bool]) -> Schedule:
+    """The schedule with `into` set for the steps for which `reusable` holds and a dead buffer of equal size exists.
+
+    Steps under a predicate neither take nor leave buffers: whether they ran is not known afterwards.
+    """
+    owned = owners(schedule.steps)
+    last_use = _last_uses(schedule, owned)
+    conditional = {b for s in schedule.steps if isinstance(s, Compute) and s.when for b in s.writes}
+    free: dict[object, list[Buffer]] = {}
+    steps: list[Step] = []
+    for position, step in enumerate(schedule.steps):
+        if not isinstance(step, Compute) or step.when:
+            steps.append(step)
+            continue
+        dying = [b for b in _memory_read(step, owned) if last_use[b] == position and b.kind == "temporary"]
+        into = None
+        if reusable(step) and step.writes[0].variable.ndim:
+            key = _key(step.writes[0])
+            # An operand that dies here is as good as a buffer that died before: elementwise steps read before they
+            # write.  Only the operand itself will do, not memory it is a view of.
+            candidates = [b for b in dying if b in step.reads and _key(b) == key] or free.get(key, [])
+            if candidates:
+                into = candidates[0]
+                if into in dying:
+                    dying.remove(into)
+                else:
+                    free[key].remove(into)
+                # The result lives on in the memory of `into`, and may be taken over from there.
+        steps.append(replace(step, into=into) if into is not None else step)
+        for b in dying:
+            if b not in conditional:
+                free.setdefault(_key(b), []).append(b)
+    return replace(schedule, steps=tuple(steps))
+
+
+def _key(buffer: Buffer) -> object:
+    return buffer.variable.dtype, tuple(n if isinstance(n, int) else id(n) for n in buffer.shape)
+
+
+def _memory_read(step: Compute, owned: dict[Buffer, frozenset[Buffer]]) -> list[Buffer]:
+    return list(dict.fromkeys(b for read in step.reads for b in owned.get(read, ())))
+
+
+def _last_uses(schedule: Schedule, owned: dict[Buffer, frozenset[Buffer]]) -> dict[Buffer, int]:
+    """The position of the last step that reads each piece of memory; results are read at the end."""
+    last: dict[Buffer, int] = {}
+    for position, step in enumerate(schedule.steps):
+        for b in _read_by(step):
+            for memory in owned.get(b, frozenset({b})):
+                last[memory] = position
+        if isinstance(step, Compute):
+            for b in step.writes:
+                for memory in owned[b]:
+                    last[memory] = max(last.get(memory, 0), position)
+    for b in schedule.results:
+        for memory in owned.get(b, frozenset({b})):
+            last[memory] = len(schedule.steps)
+    return last
+
+
+def _read_by(step: Step) -> list[Buffer]:
+    if isinstance(step, Check):
+        return [b for b in (step.left, step.right) if isinstance(b, Buffer)]
+    if isinstance(step, Choose):
+        return [step.condition]
+    return list(step.reads)

@@ -1,0 +1,275 @@
+"""Schedule: the steps of a compiled function, over named buffers, with one commit at the end.
+
+    Check    two sizes must be equal
+    Choose   the condition of a lazy op is known: take one branch
+    Compute  one node: reads buffers, makes buffers
+
+All that can fail comes before the commit, which only puts new values into the cells of shared variables.  A step
+under a predicate runs only if one of its branches was taken.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Union
+
+from graphc.graph.fgraph import FunctionGraph, Guard
+from graphc.graph.predicates import ALWAYS, Choice, Predicate, choices_of, predicates
+from graphc.graph.sizes import Shape
+from graphc.graph.variable import Apply, Constant, Variable
+
+
+@dataclass(frozen=True, eq=False)
+class Buffer:
+    """A value at run time.
+
+    name: unique in its schedule, a Python identifier.
+    kind: "input" (the caller's, or a shared variable's: never written), "constant" or "temporary".
+    variable: what it holds; shape: its sizes.
+    """
+
+    name: str
+    kind: str
+    variable: Variable
+    shape: Shape
+
+    def __repr__(self) -> str:
+        return self.name
+
+
+@dataclass(frozen=True, eq=False)
+class Check:
+    """Raise unless the sizes of a guard are equal."""
+
+    guard: Guard
+    left: int | Buffer
+    right: int | Buffer
+    when: Predicate
+
+
+@dataclass(frozen=True, eq=False)
+class Choose:
+    """Decide a branch: `choice` is taken by the truth of `condition`."""
+
+    choice: Choice
+    name: str
+    condition: Buffer
+    when: Predicate
+
+
+@dataclass(frozen=True, eq=False)
+class Compute:
+    """One node.  `into` is a dead buffer of the same size that the result may be written to."""
+
+    node: Apply
+    reads: tuple[Buffer, ...]
+    writes: tuple[Buffer, ...]
+    when: Predicate
+    into: Buffer | None = None
+
+
+Step = Union[Check, Choose, Compute]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """What a backend compiles.
+
+    inputs: the buffers the caller fills, in order; steps: what runs; results: the buffers that are returned, outputs
+    first, then the new values of shared variables; copies: for each result whether it must be copied first, because
+    its memory belongs to somebody else.
+    """
+
+    name: str
+    graph: FunctionGraph
+    inputs: tuple[Buffer, ...]
+    steps: tuple[Step, ...]
+    results: tuple[Buffer, ...]
+    copies: tuple[bool, ...]
+    choices: Mapping[Choice, str]
+
+    def condition(self, when: Predicate) -> str:
+        """A predicate in words."""
+        return " or ".join(
+            sorted(self.choices[choice] if taken else f"not {self.choices[choice]}" for choice, taken in when)
+        )
+
+    def __repr__(self) -> str:
+        lines = [f"schedule {self.name}({', '.join(map(str, self.inputs))})"]
+        for i, step in enumerate(self.steps):
+            lines.append(f"{i:5}  {self.describe(step)}" + (f"   if {self.condition(step.when)}" if step.when else ""))
+        results = [f"copy of {b}" if copy else str(b) for b, copy in zip(self.results, self.copies, strict=True)]
+        return "\n".join([*lines, f"commit  {', '.join(results)}"])
+
+    def describe(self, step: Step) -> str:
+        """One step on one line."""
+        if isinstance(step, Check):
+            return f"check {step.left} == {step.right}"
+        if isinstance(step, Choose):
+            return f"choose {step.name} by {step.condition}"
+        writes = ", ".join(map(str, step.writes))
+        into = f" into {step.into}" if step.into else ""
+        return f"{writes} = {step.node.op}({', '.join(map(str, step.reads))}){into}"
+
+
+Unit = Union[Apply, Choice, Guard]
+
+
+class _Names:
+    """Unique identifiers: the variable's own name where it has one, else t0, t1, ..."""
+
+    def __init__(self) -> None:
+        self._used: set[str] = set()
+        self._count = 0
+
+    def of(self, variable: Variable, prefix: str) -> str:
+        name = variable.name
+        if name is not None and _IDENTIFIER.fullmatch(name) and not keyword.iskeyword(name) and name not in RESERVED:
+            if name not in self._used:
+                self._used.add(name)
+                return name
+        return self.fresh(prefix)
+
+    def fresh(self, prefix: str) -> str:
+        while True:
+            name = f"{prefix}{self._count}"
+            self._count += 1
+            if name not in self._used:
+                self._used.add(name)
+                return name
+
+
+_IDENTIFIER = re.compile(r"[A-Za-z]\w{0,30}", re.ASCII)
+# Names that generated code uses itself; backends add those of the functions they call.
+RESERVED: set[str] = set()
+
+
+def schedule(graph: FunctionGraph, name: str = "function") -> Schedule:
+    """The schedule of a graph: nodes in an order that respects inputs, choices and guards."""
+    return _Builder(graph, name).build()
+
+
+class _Builder:
+    def __init__(self, graph: FunctionGraph, name: str) -> None:
+        self.graph = graph
+        self.name = name
+        self.names = _Names()
+        self.buffers: dict[Variable, Buffer] = {}
+        self.steps: list[Step] = []
+        self.choice_names: dict[Choice, str] = {}
+        guarded = [(x, g.when) for g in graph.guards for x in (g.left, g.right) if isinstance(x, Variable)]
+        self.needed = predicates(graph.outputs, guarded)
+        conditions = {choice.condition for choice in choices_of([*self.needed.values(), *(w for _, w in guarded)])}
+        if any(c.owner is not None and c.owner not in self.needed for c in conditions):
+            extra = [(c.condition, c.when) for c in choices_of(w for _, w in guarded)]
+            self.needed = predicates(graph.outputs, [*guarded, *extra])
+
+    def build(self) -> Schedule:
+        inputs = tuple(self._buffer(x, "input") for x in self.graph.inputs)
+        owners = [x.owner for x in self.graph.outputs if x.owner is not None]
+        for unit in self._ordered([*self.graph.guards, *owners]):
+            self._emit(unit)
+        results = tuple(self._buffer_of(x) for x in self.graph.outputs)
+        return Schedule(
+            self.name, self.graph, inputs, tuple(self.steps), results, copies(self.steps, results), self.choice_names
+        )
+
+    # ---- order ----
+
+    def _dependencies(self, unit: Unit) -> Iterable[Unit]:
+        if isinstance(unit, Apply):
+            # Choices first: a branch's nodes come after the decision for it.
+            yield from (choice for choice, _ in self._when(unit))
+            if unit.op.lazy:
+                condition = unit.inputs[0]
+                if condition.owner is not None:
+                    yield condition.owner
+            yield from (x.owner for x in unit.inputs if x.owner is not None)
+        elif isinstance(unit, Choice):
+            yield from (choice for choice, _ in unit.when)
+            if unit.condition.owner is not None:
+                yield unit.condition.owner
+        else:
+            yield from (choice for choice, _ in unit.when)
+            yield from (x.owner for x in (unit.left, unit.right) if isinstance(x, Variable) and x.owner is not None)
+
+    def _when(self, node: Apply) -> Predicate:
+        return self.needed.get(node, ALWAYS)
+
+    def _ordered(self, roots: Sequence[Unit]) -> list[Unit]:
+        order: dict[Unit, None] = {}
+        entered: set[Unit] = set()
+        for root in roots:
+            stack = [(root, iter(self._dependencies(root)))]
+            if root in entered:
+                continue
+            entered.add(root)
+            while stack:
+                unit, pending = stack[-1]
+                for dependency in pending:
+                    if dependency not in entered:
+                        entered.add(dependency)
+                        stack.append((dependency, iter(self._dependencies(dependency))))
+                        break
+                else:
+                    stack.pop()
+                    order[unit] = None
+        return list(order)
+
+    # ---- steps ----
+
+    def _emit(self, unit: Unit) -> None:
+        if isinstance(unit, Apply):
+            reads = tuple(self._buffer_of(x) for x in unit.inputs)
+            writes = tuple(self._buffer(x, "temporary") for x in unit.outputs)
+            self.steps.append(Compute(unit, reads, writes, self._when(unit)))
+        elif isinstance(unit, Choice):
+            name = self.choice_names[unit] = self.names.fresh("branch")
+            self.steps.append(Choose(unit, name, self._buffer_of(unit.condition), unit.when))
+        else:
+            left, right = (n if isinstance(n, int) else self._buffer_of(n) for n in (unit.left, unit.right) if n is not None)
+            if not (isinstance(left, int) and isinstance(right, int) and left == right):
+                self.steps.append(Check(unit, left, right, unit.when))
+
+    def _buffer_of(self, x: Variable) -> Buffer:
+        found = self.buffers.get(x)
+        if found is not None:
+            return found
+        assert isinstance(x, Constant), f"{x!r} is used before it is made"
+        return self._buffer(x, "constant")
+
+    def _buffer(self, x: Variable, kind: str) -> Buffer:
+        prefix = {"input": "x", "constant": "c", "temporary": "t"}[kind]
+        if x not in self.buffers:
+            self.buffers[x] = Buffer(self.names.of(x, prefix), kind, x, self.graph.shape(x))
+        return self.buffers[x]
+
+
+# ---- who owns which memory ----
+
+
+def owners(steps: Sequence[Step]) -> dict[Buffer, frozenset[Buffer]]:
+    """For each buffer a step makes, the buffers whose memory it may share: itself, unless it is a view."""
+    found: dict[Buffer, frozenset[Buffer]] = {}
+    for step in steps:
+        if isinstance(step, Compute):
+            for i, out in enumerate(step.writes):
+                shared = [found.get(step.reads[j], frozenset({step.reads[j]})) for j in step.node.op.aliases(i)]
+                found[out] = frozenset().union(*shared) if shared else frozenset({out})
+    return found
+
+
+def copies(steps: Sequence[Step], results: Sequence[Buffer]) -> tuple[bool, ...]:
+    """Which results must be copied: those in memory of the caller's, of a shared variable, or of an earlier result."""
+    owned = owners(steps)
+    taken: set[Buffer] = set()
+    flags = []
+    for result in results:
+        memory = owned.get(result, frozenset({result}))
+        free = all(b.kind == "temporary" and b not in taken for b in memory)
+        taken |= memory
+        flags.append(not free and result.variable.ndim > 0)
+    return tuple(flags)
