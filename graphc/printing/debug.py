@@ -172,11 +172,10 @@ class _Listing:
         self.done[node] = self._identifier(node)
         index = "" if len(node.outputs) == 1 else f".{x.index}"
         head = f"{line.prefix}{op.text()}{index} {self.done[node]}{self._type(x)} '{x.name or ''}'"
-        destroyed = destroy_map(op) if self.options.print_destroy_map else {}
-        viewed = view_map(op) if self.options.print_view_map else {}
-        maps = f"{f'd={destroyed}' if destroyed else ''} {f'v={viewed}' if viewed else ''}"
+        destroyed = f"d={destroy_map(op)}" if self.options.print_destroy_map and destroy_map(op) else ""
+        viewed = f"v={view_map(op)}" if self.options.print_view_map and view_map(op) else ""
         tail = f"{self.position.get(node, '')}{self._storage(x)}{self._clients_of(x)}{self._target(line)}"
-        return f"{head} {maps} {tail}"
+        return f"{head} {destroyed} {viewed} {tail}"
 
     def _type(self, x: Variable) -> str:
         shape = ", ".join("?" if n is None else str(n) for n in x.type.shape)

@@ -20,8 +20,13 @@ def _statements(picture: Picture) -> Iterator[str]:
     yield f"    edge [{_attributes(fontname='Helvetica', fontsize='10')}];"
     for node in picture.nodes:
         fill, stroke = NODE_COLOURS[node.kind]
-        tooltip = node.tooltip or node.label
-        attributes = _attributes(label=node.label, shape=node.shape, fillcolor=fill, color=stroke, tooltip=tooltip)
+        attributes = _attributes(
+            label=node.label,
+            shape=node.shape,
+            fillcolor=fill,
+            color=stroke,
+            tooltip=node.tooltip or node.label,
+        )
         yield f"    {_quoted(node.key)} [{attributes}];"
     for edge in picture.edges:
         colour = EDGE_COLOURS[edge.style]
@@ -35,13 +40,13 @@ def _attributes(**values: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    r"""A DOT string that shows just this text: Graphviz would replace ``\N`` by the node's name, ``&lt;`` by ``<``."""
+    r"""A DOT string that shows just this text, in spite of Graphviz's own escapes ``\N`` and ``&lt;``."""
     for character, escape in _ESCAPES:
         text = text.replace(character, escape)
     return f'"{text}"'
 
 
-# The backslash comes first, for the others bring backslashes of their own. A C string cannot hold a zero byte.
+# The backslash comes first, for the others bring their own. A C string cannot hold a zero byte.
 _ESCAPES = (
     ("\\", "\\\\"),
     ('"', '\\"'),

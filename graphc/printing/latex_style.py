@@ -25,6 +25,7 @@ from .phrase import (
     BIT_AND,
     BIT_OR,
     BIT_XOR,
+    CHOICE,
     COMPARISON,
     LOWEST,
     POWER,
@@ -38,6 +39,7 @@ from .phrase import (
     Text,
     Wording,
 )
+from .print_op import Print
 from .printers import IgnorePrinter, OperatorPrinter, PatternPrinter, enclosing, indices, listed, made_by, of_several
 from .style import Style
 
@@ -233,7 +235,7 @@ def _shape_of(x: Variable) -> Wording:
 
 def _cases(condition: Variable, then: Variable, otherwise: Variable) -> Phrase:
     head, middle, tail = r"\begin{cases} ", r" & \text{if } ", r" & \text{otherwise} \end{cases}"
-    return Phrase((head, Hole(then), middle, Hole(condition), r" \\ ", Hole(otherwise), tail))
+    return Phrase((head, Hole(then), middle, Hole(condition), r" \\ ", Hole(otherwise), tail), CHOICE)
 
 
 def _switch(x: Variable) -> Wording:
@@ -304,6 +306,7 @@ LATEX = Style(
         Identity: IgnorePrinter(),
         IfElse: _if_else,
         IncSubtensor: _inc_subtensor,
+        Print: IgnorePrinter(),
         Reduction: _reduction,
         ShapeOf: _shape_of,
         Subtensor: _subtensor,

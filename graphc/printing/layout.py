@@ -9,8 +9,8 @@ The method is Sugiyama's, much as Graphviz has it:
 4. ``_placed`` chooses x: nothing overlaps, long edges are straight, nodes stand amid their neighbours;
 5. ``_routed`` chooses y, and the points through which each edge is drawn.
 
-Nothing recurses, and each step does a bounded number of near-linear passes. Unconnected parts are laid out one by
-one and then set on shelves.
+Nothing recurses, and each step does a bounded number of near-linear passes. Unconnected parts are laid out
+one by one and then set on shelves.
 """
 
 from __future__ import annotations
@@ -122,7 +122,7 @@ def arrange(picture: Picture) -> Layout:
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A connected part of a picture; ``ends`` has the places in ``nodes`` of each edge's source and target."""
+    """A connected part of a picture; ``ends`` has the numbers in ``nodes`` of each edge's two ends."""
 
     nodes: Sequence[PictureNode]
     edges: Sequence[PictureEdge]
@@ -144,9 +144,7 @@ def _arrange_part(
     return _routed(part, graph, layers, _placed(graph, layers))
 
 
-def _connected_parts(
-    count: int, ends: Sequence[tuple[int, int]]
-) -> list[tuple[list[int], list[int]]]:
+def _connected_parts(count: int, ends: Sequence[tuple[int, int]]) -> list[tuple[list[int], list[int]]]:
     """The numbers of the nodes and of the edges of each connected part."""
     beside: list[list[int]] = [[] for _ in range(count)]
     for source, target in ends:
@@ -404,7 +402,7 @@ class _Layered:
 
 def _layered(part: _Part, rank: Sequence[int]) -> _Layered:
     """Cut the edges in each layer between their ends, and link the pieces."""
-    # Labels get layers of their own between those of the nodes. So do parallel edges, which must part to be seen.
+    # Labels get layers of their own between those of the nodes, and so do parallel edges, which must part.
     own_bends = any(edge.label for edge in part.edges) or len(set(part.ends)) < len(part.ends)
     step = 2 if own_bends else 1
     sizes = [_node_size(node) for node in part.nodes]
@@ -419,7 +417,7 @@ def _layered(part: _Part, rank: Sequence[int]) -> _Layered:
         chains=[[source, target] for source, target in part.ends],
         gaps=LABEL_GAPS if own_bends else (LAYER_GAP,),
     )
-    # Edges out of the same node share their bends as far as they go; their last one, with the label, is their own.
+    # Edges out of one node share their bends as far as they go; the last one, with the label, is their own.
     trunks: dict[tuple[int, str], list[int]] = {}
     spans = [graph.layer[target] - graph.layer[source] for source, target in part.ends]
     short_first = sorted(range(len(spans)), key=spans.__getitem__)
@@ -430,7 +428,7 @@ def _layered(part: _Part, rank: Sequence[int]) -> _Layered:
         trunk = trunks.setdefault((source, edge.style), [])
         shared = spans[e] - step
         trunk += (_bend(graph, graph.layer[source] + depth + 1) for depth in range(len(trunk), shared))
-        own = [_bend(graph, graph.layer[target] - 1, edge)] if own_bends else []
+        own = [_bend(graph, graph.layer[target] - 1, _label_width(edge))] if own_bends else []
         graph.chains[e] = [source, *trunk[:shared], *own, target]
 
     leaves = _leaves(part)
@@ -450,15 +448,14 @@ def _layered(part: _Part, rank: Sequence[int]) -> _Layered:
     return graph
 
 
-def _bend(graph: _Layered, layer: int, edge: PictureEdge | None = None) -> int:
-    """A new vertex, with room for the edge's label."""
-    label = edge is not None and edge.label != ""
+def _bend(graph: _Layered, layer: int, label_width: float = 0.0) -> int:
+    """A new vertex, with room for a label."""
     graph.layer.append(layer)
     graph.above.append([])
     graph.below.append([])
     graph.left.append(SLOT)
-    graph.right.append(SLOT + LABEL_OFFSET + _label_width(edge) if edge is not None and label else SLOT)
-    graph.height.append(LABEL_HEIGHT if label else 0.0)
+    graph.right.append(SLOT + LABEL_OFFSET + label_width if label_width else SLOT)
+    graph.height.append(LABEL_HEIGHT)
     return len(graph.layer) - 1
 
 
@@ -599,7 +596,7 @@ def _placed(graph: _Layered, layers: Sequence[Sequence[int]]) -> list[float]:
     """An x for each vertex: nothing overlaps, and the weighted sum of the links' widths is small.
 
     The layers start packed around their middle. Then *columns* move sideways. A column is what vertical links
-    join; it moves as one, for a part that moved alone would bend the line, and it pushes the columns it touches.
+    join. It moves as one, for a part that moved alone would bend the line, and pushes the columns it touches.
     """
     x = [0.0] * len(graph.layer)
     beside = {1: [-1] * len(x), -1: [-1] * len(x)}
@@ -696,7 +693,7 @@ def _gap(rows: _Rows, x: Sequence[float], vertex: int, direction: int) -> float:
 
 
 def _prospect(rows: _Rows, x: Sequence[float], moving: set[int], direction: int) -> tuple[float, float]:
-    """How much less wide links become per pixel that these vertices move, and for how many pixels that holds."""
+    """How much less wide links become per pixel that these vertices move, and how many pixels that holds."""
     gain = 0.0
     step = inf
     for vertex in moving:
@@ -718,7 +715,7 @@ def _prospect(rows: _Rows, x: Sequence[float], moving: set[int], direction: int)
 
 def _routed(part: _Part, graph: _Layered, layers: Sequence[Sequence[int]], x: Sequence[float]) -> Layout:
     """Boxes for the nodes and routes for the edges, in a frame that just holds them."""
-    band = [max(LABEL_HEIGHT, *(graph.height[vertex] for vertex in layer)) for layer in layers]
+    band = [max(graph.height[vertex] for vertex in layer) for layer in layers]
     level = _levels(graph, layers, x, band)
     place = [Point(*xy) for xy in zip(x, (level[layer] for layer in graph.layer), strict=True)]
     boxes = [Box(centre, *_node_size(node)) for centre, node in zip(place, part.nodes, strict=False)]
@@ -730,9 +727,7 @@ def _routed(part: _Part, graph: _Layered, layers: Sequence[Sequence[int]], x: Se
             slant = _slant(place[before], place[bend], place[after], half)
             points += [place[bend].moved(-slant, -half), place[bend].moved(slant, half)]
         points.append(_border(boxes[target], part.nodes[target].shape, place[chain[-2]]))
-        upper, lower = points[-3:-1] if len(points) > 2 else points
-        beside = max(upper.x, lower.x) if len(points) > 2 else (upper.x + lower.x) / 2
-        routes.append(Route(tuple(points), Point(beside + LABEL_OFFSET, (upper.y + lower.y) / 2)))
+        routes.append(Route(tuple(points), _label_place(points)))
     return _framed(part, boxes, routes)
 
 
@@ -751,8 +746,17 @@ def _levels(
     return levels
 
 
+def _label_place(points: Sequence[Point]) -> Point:
+    """To the right of an edge where it crosses the last layer before its target, or else half way."""
+    if len(points) == 2:
+        (left, upper), (right, lower) = points
+        return Point((left + right) / 2 + LABEL_OFFSET, (upper + lower) / 2)
+    enter, leave = points[-3:-1]
+    return Point(max(enter.x, leave.x) + LABEL_OFFSET, (enter.y + leave.y) / 2)
+
+
 def _slant(before: Point, bend: Point, after: Point, half: float) -> float:
-    """How far to the right of a bend an edge leaves its layer, and to the left it enters: 0 where it turns."""
+    """How far right of a bend an edge leaves its layer, and how far left it enters: 0 where it turns."""
     arriving = (bend.x - before.x) / (bend.y - before.y)
     leaving = (after.x - bend.x) / (after.y - bend.y)
     if arriving * leaving <= 0:
@@ -780,7 +784,8 @@ def _framed(part: _Part, boxes: Sequence[Box], routes: Sequence[Route]) -> Layou
     for edge, route in zip(part.edges, routes, strict=True):
         left += (point.x for point in route.points)
         right += (point.x for point in route.points)
-        right.append(route.label.x + _label_width(edge))
+        if edge.label:
+            right.append(route.label.x + _label_width(edge))
     dx = -min(left)
     return Layout(
         tuple(box.moved(dx, 0.0) for box in boxes),

@@ -33,6 +33,7 @@ from .phrase import (
     Phrase,
     Wording,
 )
+from .print_op import Print
 from .printers import (
     FunctionPrinter,
     IgnorePrinter,
@@ -219,6 +220,7 @@ MATH = Style(
         IfElse: _if_else,
         IncSubtensor: _inc_subtensor,
         Join: _joined,
+        Print: IgnorePrinter(),
         Reduction: _reduction,
         Reshape: _reshape,
         ShapeOf: _shape_of,

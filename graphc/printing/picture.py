@@ -1,6 +1,6 @@
 """A picture of a graph: labelled nodes and edges with a meaning, before anyone decides where they go.
 
-``layout`` gives every node a place, ``svg`` draws the result, and ``dot`` writes the same picture for Graphviz.
+``layout`` gives every node a place, ``svg`` draws the result, and ``dot`` writes the picture for Graphviz.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ NODE_COLOURS: dict[str, Colours] = {
     "other": Colours("#fafafa", "#777777"),
 }
 
-# An edge into a view or into an op that overwrites its input is worth a second look, so it has its own colour.
+# An edge to an op that makes a view of its input, or overwrites it, is worth a second look.
 EDGE_COLOURS: dict[str, str] = {"": "#4a4a4a", "view": "#2465d6", "destroy": "#d62828"}
 
 SHAPES = ("ellipse", "box")
@@ -38,7 +38,7 @@ SHAPES = ("ellipse", "box")
 
 @dataclass(frozen=True, slots=True)
 class PictureNode:
-    """One node. ``key`` names it in edges, ``kind`` chooses its colours, ``tooltip`` shows under the mouse."""
+    """One node. ``key`` names it in edges, ``kind`` chooses its colours, the mouse shows ``tooltip``."""
 
     key: str
     label: str
@@ -76,7 +76,7 @@ class Picture:
         keys: set[str] = set()
         for node in self.nodes:
             if node.key in keys:
-                raise ValueError(f"Picture: two nodes have the key {node.key!r}. Give every node its own key.")
+                raise ValueError(f"Picture: two nodes have the key {node.key!r}. Give each node its own.")
             keys.add(node.key)
         for edge in self.edges:
             for key in (edge.source, edge.target):

@@ -1,7 +1,7 @@
 """Draw a picture as a standalone SVG, with nothing but the standard library.
 
-Colours and fonts are attributes of the elements and arrow heads are plain paths: a style sheet, or a marker with an
-id, would leak into the other drawings of a notebook.
+Colours and fonts are attributes of the elements and arrow heads are plain paths: a style sheet, or a marker
+with an id, would leak into the other drawings of a notebook.
 """
 
 from __future__ import annotations
@@ -64,7 +64,8 @@ def _elements(picture: Picture) -> Iterator[str]:
     routes = [route.moved(left, top) for route in layout.routes]
     labels = {node.key: node.label for node in picture.nodes}
     for edge, route in zip(picture.edges, routes, strict=True):
-        yield from _drawn_edge(edge, route, f"{labels[edge.source]} \N{RIGHTWARDS ARROW} {labels[edge.target]}")
+        tooltip = f"{labels[edge.source]} \N{RIGHTWARDS ARROW} {labels[edge.target]}"
+        yield from _drawn_edge(edge, route, tooltip)
     for node, box in zip(picture.nodes, boxes, strict=True):
         yield from _drawn_node(node, box)
     for edge, route in zip(picture.edges, routes, strict=True):
@@ -85,18 +86,19 @@ def _drawn_edge(edge: PictureEdge, route: Route, tooltip: str) -> Iterator[str]:
     half = ARROW_WIDTH / ARROW_LENGTH / 2
     corners = (tip, base.moved(half * side.x, half * side.y), base.moved(-half * side.x, -half * side.y))
     yield f"<g><title>{_escaped(tooltip)}</title>"
-    yield f'<path d="{_curve((*route.points[:-1], base), slopes)}" fill="none" stroke="{colour}" stroke-width="1.2"/>'
+    line = _curve((*route.points[:-1], base), slopes)
+    yield f'<path d="{line}" fill="none" stroke="{colour}" stroke-width="1.2"/>'
     yield f'<path d="M{" L".join(map(_pair, corners))} Z" fill="{colour}"/></g>'
 
 
 def _slopes(points: Sequence[Point]) -> list[float]:
     """dx/dy of a curve at each of its points.
 
-    With a harmonic mean of the slopes on both sides, and 0 at a turning point, a cubic through the points never
-    overshoots them (Fritsch and Butland, 1984), so an edge stays in the strip that the layout keeps free for it.
+    With a harmonic mean of the slopes on both sides, and 0 at a turning point, a cubic never overshoots its
+    points (Fritsch and Butland, 1984), so an edge stays in the strip that the layout keeps free for it.
     """
     heights = [lower.y - upper.y for upper, lower in pairwise(points)]
-    chords = [(lower.x - upper.x) / height for (upper, lower), height in zip(pairwise(points), heights, strict=True)]
+    chords = [(lower.x - upper.x) / (lower.y - upper.y) for upper, lower in pairwise(points)]
     slopes = [chords[0]]
     for (above, below), (chord, next_chord) in zip(pairwise(heights), pairwise(chords), strict=True):
         if chord * next_chord <= 0:
