@@ -12,7 +12,6 @@ from graphc import gradient, printing, tensor
 from graphc.compile.function import Function, function
 from graphc.compile.signature import In, Out, Param
 from graphc.configuration import config
-from graphc.evaluate import evaluate
 from graphc.gradient import Lop, Rop, grad, verify_grad
 from graphc.graph.fgraph import FunctionGraph
 from graphc.graph.op import Op
@@ -25,6 +24,6 @@ __version__ = "0.1.0"
 
 __all__ = [
     "Apply", "Constant", "Function", "FunctionGraph", "In", "Lop", "Op", "Out", "Param", "Rop", "SharedVariable",
-    "TensorType", "Variable", "config", "debugprint", "evaluate", "function", "grad", "gradient", "pp", "pprint",
+    "TensorType", "Variable", "config", "debugprint", "function", "grad", "gradient", "pp", "pprint",
     "printing", "shared", "tensor", "verify_grad",
 ]  # fmt: skip

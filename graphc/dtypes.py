@@ -36,7 +36,7 @@ def check(dtype: Any) -> str:
     if dtype == "floatX":
         return str(config.floatX)
     try:
-        name = np.dtype(dtype).name
+        name: str = np.dtype(dtype).name
     except TypeError:
         raise TypeError(f"{dtype!r} is no dtype; graphc has {', '.join(ALL)}") from None
     if name not in _NAMES:
@@ -108,6 +108,6 @@ def resolve(ufunc: str, operands: tuple[Operand, ...], floatX: str) -> tuple[tup
 def promote(operands: tuple[Operand, ...]) -> str:
     """The common dtype of these operands, as ``np.result_type`` finds it."""
     if all(weak for _, weak in operands):
-        return np.result_type(*(dtype for dtype, _ in operands)).name
+        return str(np.result_type(*(dtype for dtype, _ in operands)).name)
     parts: list[Any] = [weak_kind(dtype)(0) if weak else np.dtype(dtype) for dtype, weak in operands]
-    return np.result_type(*parts).name
+    return str(np.result_type(*parts).name)

@@ -31,8 +31,8 @@ KEPT_VARIANTS = 8
 
 _ndarray = np.ndarray
 _asarray = np.asarray
-_read_cell = Cell.value.__get__  # type: ignore[attr-defined]
-_write_cell = Cell.value.__set__  # type: ignore[attr-defined]
+_cell_value: Any = vars(Cell)["value"]
+_read_cell, _write_cell = _cell_value.__get__, _cell_value.__set__
 
 
 class Function:
@@ -194,7 +194,7 @@ class Function:
         guard = failure.guard
         if guard.node is None:  # an assumed 1 is none
             (axis, _) = guard.axes
-            return variant.ones - {axis}  # type: ignore[arg-type]
+            return frozenset(one for one in variant.ones if one != axis)
         new: set[Axis] = set()
         if guard.broadcasts:
             sides = zip((failure.left, failure.right), guard.axes, strict=True)
@@ -324,17 +324,17 @@ class Function:
         swap: shared variables to be replaced by others of the same type; delete_updates: the copy updates nothing;
         private state is copied unless `share_memory`.
         """
-        swap = dict(swap or {})
-        for old, new in swap.items():
+        exchange: dict[Variable, Variable] = {**swap} if swap else {}
+        for old, new in exchange.items():
             if old not in self._spec.shared:
                 raise ValueError(f"{self}.copy: {old} is not a shared variable of this function")
             if old.dtype != new.dtype or old.ndim != new.ndim:
                 raise TypeError(explain(f"{self}.copy: {new} has another type than {old}", map(operand, (old, new))))
         spec = self._spec
         pairs = () if delete_updates else spec.updates
-        roots = rebuild([*spec.outputs, *(new for _, new in pairs)], swap)
+        roots = rebuild([*spec.outputs, *(new for _, new in pairs)], exchange)
         count = len(spec.outputs)
-        targets = [swap.get(t, t) if isinstance(t, SharedVariable) else t for t, _ in pairs]
+        targets = [exchange.get(t, t) for t, _ in pairs]
         inputs = tuple(_copied(entry, share_memory) for entry in spec.inputs)
         used = [x for x in inputs_of(roots) if isinstance(x, SharedVariable)]
         shared = dict.fromkeys([*used, *(t for t in targets if isinstance(t, SharedVariable))])
@@ -557,10 +557,10 @@ def _evaluated(variable: Variable, values: Mapping[Variable, Any], **options: An
         given[x] = value
     inputs = sorted(given, key=id)
     cache = variable.tag.__dict__.setdefault("_eval_functions", {})
-    key = tuple(inputs)
-    if key not in cache:
-        cache[key] = function(list(inputs), variable, on_unused_input="ignore", **options)
-    return cache[key](*(given[x] for x in inputs))
+    wanted = tuple(inputs)
+    if wanted not in cache:
+        cache[wanted] = function(inputs, variable, on_unused_input="ignore", **options)
+    return cache[wanted](*(given[x] for x in inputs))
 
 
 ops.bind("eval", _evaluated)

@@ -194,10 +194,10 @@ def _finish(g: Gradient, x: Variable, node: Apply) -> Gradient:
     if dtypes.is_discrete(x.dtype):
         return zero
     if isinstance(node.op, Elementwise) and _may_broadcast(x, node):
-        g = ops.sum(g, dtype=g.dtype) if x.ndim == 0 else sum_to(g, x)
-    if g.dtype != x.dtype:
-        g = cast(g, x.dtype)
-    return g
+        back: Variable = ops.sum(g, dtype=g.dtype) if x.ndim == 0 else sum_to(g, x)
+    else:
+        back = g
+    return back if back.dtype == x.dtype else cast(back, x.dtype)
 
 
 def _may_broadcast(x: Variable, node: Apply) -> bool:

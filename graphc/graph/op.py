@@ -7,18 +7,15 @@ in ``__props__``, and write ``make_node`` and ``perform`` (and ``grad`` or ``L_o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, Union
+from typing import Any, Union
 
 import numpy as np
 
 from graphc.errors import explain
 from graphc.graph.pattern import Pattern
-from graphc.graph.sizes import Shape, Sizes, static_sizes
+from graphc.graph.sizes import KnownSizes, Shape, Sizes, static_sizes
 from graphc.graph.types import TensorType
 from graphc.graph.variable import Apply, Variable, as_variable, operand
-
-if TYPE_CHECKING:
-    from graphc.graph.fgraph import FunctionGraph
 
 Array = np.ndarray[Any, Any]
 
@@ -78,7 +75,7 @@ class Op:
         """For each input the gradient of a cost, given its gradient `gs` with respect to each output."""
         raise UndefinedGradientOf(self)
 
-    def with_sizes(self, graph: FunctionGraph, inputs: Sequence[Variable]) -> Variable | None:
+    def with_sizes(self, sizes: KnownSizes, inputs: Sequence[Variable]) -> Variable | None:
         """A simpler expression of the same value, once the node is in a FunctionGraph and sizes are known."""
         return None
 
@@ -117,7 +114,7 @@ class Op:
     def __eq__(self, other: object) -> bool:
         if self is other:
             return True
-        return self.__props__ is not None and type(self) is type(other) and self._identity() == other._identity()  # type: ignore[attr-defined]
+        return self.__props__ is not None and type(self) is type(other) and self._identity() == other._identity()
 
     def __hash__(self) -> int:
         return hash(self._identity())
@@ -151,7 +148,7 @@ def typed(op: Op, inputs: Sequence[Variable], *dtypes: str, weak: bool = False) 
     return Apply(op, inputs, types)
 
 
-def as_variables(op: Op, inputs: Sequence[Any]) -> list[Variable]:
+def as_variables(op: Op | str, inputs: Sequence[Any]) -> list[Variable]:
     """The operands of `op` as Variables; an operand that is none is a TypeError that names the op."""
     try:
         return [as_variable(x) for x in inputs]

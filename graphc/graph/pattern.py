@@ -12,13 +12,10 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from graphc.errors import Site
 from graphc.graph.operators import Operators
-
-if TYPE_CHECKING:
-    from graphc.graph.op import Op
 
 _BELOW = tuple(str(Path(__file__).parent.parent / room) for room in ("graph", "ops"))
 
@@ -28,7 +25,7 @@ class Pattern(Operators):
 
     __slots__ = ("name", "op", "operands", "site")
 
-    def __init__(self, name: str = "", op: Op | None = None, operands: tuple[Any, ...] = ()) -> None:
+    def __init__(self, name: str = "", op: Any = None, operands: tuple[Any, ...] = ()) -> None:
         self.name = name
         self.op = op
         self.operands = operands

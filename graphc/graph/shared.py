@@ -107,7 +107,7 @@ class SharedVariable(Variable):
         return self.clone()
 
 
-def _shared(cls: type, type: TensorType, name: str | None, strict: bool, allow_downcast: bool | None) -> SharedVariable:
+def _shared(cls: Any, type: TensorType, name: str | None, strict: bool, allow_downcast: bool | None) -> SharedVariable:
     variable: SharedVariable = cls.__new__(cls)
     Variable.__init__(variable, type, name=name)
     variable.site = None

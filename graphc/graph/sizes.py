@@ -9,7 +9,7 @@ interned expression, and two that must be equal are unified).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any, Protocol, Union
 
 from graphc.errors import ShapeError
 
@@ -131,6 +131,19 @@ class Sizes:
             for axis, size in enumerate(shape):
                 result[offset + axis] = self.meet(result[offset + axis], size)
         return tuple(result)
+
+
+class KnownSizes(Protocol):
+    """Where sizes are known: a FunctionGraph's table, as the ops see it."""
+
+    def shape(self, variable: Variable) -> Shape:
+        """The sizes of a variable."""
+
+    def same(self, a: Size, b: Size) -> Size:
+        """One size for two that must be equal."""
+
+    def size_variable(self, size: Size) -> Variable:
+        """A size as an int64 scalar that expressions can use."""
 
 
 class StaticSizes(Sizes):

@@ -47,6 +47,7 @@ class Variable(Methods):
         index: int | None = None,
         name: str | None = None,
     ) -> None:
+        self._tag: SimpleNamespace
         self.type = type
         self.owner = owner
         self.index = index

@@ -18,8 +18,8 @@ from __future__ import annotations
 
 import importlib
 from collections.abc import Callable, Sequence
-from functools import cached_property, lru_cache
-from typing import Any
+from functools import cache, cached_property
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -54,7 +54,7 @@ def common(operands: tuple[dtypes.Operand, ...]) -> tuple[tuple[str, ...], str]:
     return (dtype,) * len(operands), dtype
 
 
-@lru_cache(maxsize=None)
+@cache
 def load(path: str) -> Callable[..., Any]:
     """The function at ``"module:name"``; a bare name is NumPy's."""
     module, _, name = path.rpartition(":")
@@ -168,7 +168,7 @@ class Elementwise(Op):
             return None
         out: Variable = self.body[0](*inputs)
         _, dtype = self.signature(inputs)
-        return out if out.dtype == dtype else ops.cast(out, dtype)  # type: ignore[no-any-return]
+        return out if out.dtype == dtype else ops.cast(out, dtype)
 
     @property
     def has_value(self) -> bool:
@@ -240,7 +240,10 @@ def elementwise(
     return declare
 
 
-def function(target: Callable[..., Any]) -> Callable[..., Any]:
+Target = TypeVar("Target", bound=Callable[..., Any])
+
+
+def function(target: Target) -> Target:
     """Make a function that builds nodes known by its name to the floors below."""
     ops.bind(target.__name__, target)
     return target

@@ -74,7 +74,7 @@ def neg(x: Tensor) -> Tensor:
     """``-x``."""
 
 
-@elementwise("absolute", grad=lambda g, out, x: (g * sgn(x),))
+@elementwise("absolute", grad=lambda g, out, x: (g * ops.sgn(x),))
 def abs_(x: Tensor) -> Tensor:
     """``|x|``; its gradient at 0 is 0."""
 
@@ -99,12 +99,12 @@ def sqrt(x: Tensor) -> Tensor:
     """The square root; nan for negative `x`."""
 
 
-@elementwise("maximum", grad=lambda g, out, x, y: _tie(g, eq(x, out), eq(y, out)), commutative=True)
+@elementwise("maximum", grad=lambda g, out, x, y: _tie(g, ops.eq(x, out), ops.eq(y, out)), commutative=True)
 def maximum(x: Tensor, y: Tensor) -> Tensor:
     """The larger of the two; nan if one is.  The gradient at a tie is split equally."""
 
 
-@elementwise("minimum", grad=lambda g, out, x, y: _tie(g, eq(x, out), eq(y, out)), commutative=True)
+@elementwise("minimum", grad=lambda g, out, x, y: _tie(g, ops.eq(x, out), ops.eq(y, out)), commutative=True)
 def minimum(x: Tensor, y: Tensor) -> Tensor:
     """The smaller of the two; nan if one is.  The gradient at a tie is split equally."""
 
@@ -190,7 +190,7 @@ def _switch_dtypes(operands: tuple[dtypes.Operand, ...]) -> tuple[tuple[str, ...
 
 @elementwise(
     "where",
-    grad=lambda g, out, condition, x, y: (zero, switch(condition, g, 0), switch(condition, 0, g)),
+    grad=lambda g, out, condition, x, y: (zero, ops.switch(condition, g, 0), ops.switch(condition, 0, g)),
     dtypes_like=_switch_dtypes,
 )
 def switch(condition: Tensor, x: Tensor, y: Tensor) -> Tensor:
@@ -287,7 +287,7 @@ def log1mexp(x: Tensor) -> Tensor:
 # ---- trigonometric and hyperbolic functions ----
 
 
-@elementwise("sin", grad=lambda g, out, x: (g * cos(x),))
+@elementwise("sin", grad=lambda g, out, x: (g * ops.cos(x),))
 def sin(x: Tensor) -> Tensor:
     """The sine of an angle in radians."""
 
@@ -324,7 +324,7 @@ def arctan2(y: Tensor, x: Tensor) -> Tensor:
     """The angle in [-pi, pi] of the point (x, y)."""
 
 
-@elementwise("sinh", grad=lambda g, out, x: (g * cosh(x),))
+@elementwise("sinh", grad=lambda g, out, x: (g * ops.cosh(x),))
 def sinh(x: Tensor) -> Tensor:
     """The hyperbolic sine."""
 
@@ -430,13 +430,13 @@ class Cast(Elementwise):
 @function
 def cast(x: Any, dtype: Any) -> Variable:
     """`x` converted to `dtype`; `x` itself if it has it already."""
-    (x,) = as_variables(Cast("float64"), [x])
+    (source,) = as_variables("cast", [x])
     name = dtypes.check(dtype)
-    if x.dtype == name and not x.type.weak:
-        return x
-    if isinstance(x, Constant):
-        return Constant(TensorType(name, shape=x.type.shape), x.data.astype(name), x.name)
-    out: Variable = Cast(name)(x)
+    if source.dtype == name and not source.type.weak:
+        return source
+    if isinstance(source, Constant):
+        return Constant(TensorType(name, shape=source.type.shape), source.data.astype(name), source.name)
+    out: Variable = Cast(name)(source)
     return out
 
 

@@ -163,11 +163,12 @@ def pattern_text(pattern: Pattern) -> str:
 # ---- shapes ----
 
 
-def slice_length(sizes: Sizes, n: Size, start: Size, stop: Size, step: Size, given: Sequence[bool]) -> Size:
+def slice_length(sizes: Sizes, n: Size, bounds: Sequence[Size], given: Sequence[bool]) -> Size:
     """The length of ``range(n)[start:stop:step]``; `given` tells which bounds are there.
 
     For bounds that are not known this is arithmetic on sizes, as in ``slice.indices`` of Python.
     """
+    start, stop, step = bounds
     step = step if given[2] else 1
     if not isinstance(step, int):
         return None
@@ -211,7 +212,7 @@ def index_shape(
     for i, (entry, given) in enumerate(entries(pattern, arguments)):
         if entry.startswith("slice:"):
             values = [None if a is None else sizes.value(a) for a in given]
-            result.append(slice_length(sizes, shape[axis], *values, [a is not None for a in given]))
+            result.append(slice_length(sizes, shape[axis], values, [a is not None for a in given]))
         elif entry == "array" or advanced:
             if not where:
                 place = len(result)

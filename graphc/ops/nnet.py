@@ -213,7 +213,7 @@ def logsumexp(x: Tensor, axis: Any = None, keepdims: bool = False) -> Variable:
     if axis is None:
         flat = ops.flatten(x, 1) if x.ndim != 1 else x
         if not x.ndim:
-            return x
+            return x  # type: ignore[no-any-return]
         out = _along("logsumexp", flat, 0)
         return dimshuffle(out, *["x"] * x.ndim) if keepdims else out
     axis = int(axis) % x.ndim

@@ -11,7 +11,7 @@ from graphc import dtypes
 from graphc.errors import ShapeError
 from graphc.graph.bindings import ops
 from graphc.graph.op import Gradient, Op, as_variables, refuse, typed, zero
-from graphc.graph.sizes import Shape, Size, Sizes
+from graphc.graph.sizes import KnownSizes, Shape, Size, Sizes
 from graphc.graph.types import TensorType
 from graphc.graph.variable import Apply, Constant, Variable, as_variable, constant
 from graphc.ops.declare import function, normalise_axis
@@ -59,9 +59,9 @@ class ShapeOf(Op):
     def infer_shape(self, sizes: Sizes, inputs: Sequence[Variable], shapes: Sequence[Shape]) -> list[Shape | None]:
         return [()]
 
-    def with_sizes(self, graph: Any, inputs: Sequence[Variable]) -> Variable | None:
+    def with_sizes(self, sizes: KnownSizes, inputs: Sequence[Variable]) -> Variable | None:
         # Rule 6: the size is known without the array.
-        size: Variable = graph.size_variable(graph.shape(inputs[0])[self.axis])
+        size: Variable = sizes.size_variable(sizes.shape(inputs[0])[self.axis])
         return size
 
     def perform(self, node: Apply, *values: Any) -> Any:
@@ -88,7 +88,7 @@ ops.bind("shape_of", shape_of)
 @function
 def shape(x: Tensor) -> Variable:
     """The shape of `x`: an int64 vector with one entry an axis."""
-    (x,) = as_variables(Stack(0), [x])
+    x = as_variable(x)
     if not x.ndim:
         return constant(np.zeros(0, np.int64))
     return stack([constant(np.int64(n)) if n is not None else shape_of(x, i) for i, n in enumerate(x.type.shape)])
@@ -97,7 +97,7 @@ def shape(x: Tensor) -> Variable:
 @function
 def size(x: Tensor) -> Variable:
     """The number of elements of `x`."""
-    (x,) = as_variables(Stack(0), [x])
+    x = as_variable(x)
     total: Any = constant(np.int64(1))
     for axis in range(x.ndim):
         total = shape_of(x, axis) if axis == 0 else total * shape_of(x, axis)
@@ -181,11 +181,11 @@ def reshape(x: Tensor, newshape: Any, ndim: int | None = None) -> Variable:
 def flatten(x: Tensor, ndim: int = 1, outdim: int | None = None) -> Variable:
     """`x` with its last axes run together so that `ndim` axes remain."""
     ndim = ndim if outdim is None else outdim
-    (x,) = as_variables(Reshape(1), [x])
+    x = as_variable(x)
     if ndim < 1 or (ndim > x.ndim and x.ndim > 0):
         raise refuse(ValueError, "flatten", f"ndim must be between 1 and {max(x.ndim, 1)}, got {ndim}", [x])
     if ndim == x.ndim:
-        return x
+        return x  # type: ignore[no-any-return]
     return reshape(x, [*(shape_of(x, i) for i in range(ndim - 1)), -1])
 
 
@@ -218,7 +218,7 @@ class DimShuffle(Op):
         kept = [int(i) for i in self.new_order if i != "x"]
         moved = np.transpose(values[0], kept + list(self.dropped))
         index: list[Any] = [None if i == "x" else slice(None) for i in self.new_order]
-        return moved[(*index, *[0] * len(self.dropped))]
+        return moved[tuple(index + [0] * len(self.dropped))]
 
     def gradient(
         self, gs: Sequence[Gradient], outs: Sequence[Variable], inputs: Sequence[Variable]
@@ -238,7 +238,7 @@ def dimshuffle(x: Tensor, *pattern: Any) -> Variable:
 
         >>> dimshuffle(vector, 0, 'x')        # a column
     """
-    (x,) = as_variables(Reshape(1), [x])
+    x = as_variable(x)
     if len(pattern) == 1 and isinstance(pattern[0], list | tuple):
         pattern = tuple(pattern[0])
     order: list[int | str] = []
@@ -253,7 +253,7 @@ def dimshuffle(x: Tensor, *pattern: Any) -> Variable:
     if len(set(axes)) != len(axes):
         raise refuse(ValueError, "dimshuffle", f"pattern {tuple(order)} names one axis twice", [x])
     if order == list(range(x.ndim)):
-        return x
+        return x  # type: ignore[no-any-return]
     out: Variable = DimShuffle(x.ndim, tuple(order))(x)
     return out
 
@@ -261,7 +261,7 @@ def dimshuffle(x: Tensor, *pattern: Any) -> Variable:
 @function
 def transpose(x: Tensor, axes: Sequence[int] | None = None) -> Variable:
     """`x` with its axes in the order `axes`, by default reversed."""
-    (x,) = as_variables(Reshape(1), [x])
+    x = as_variable(x)
     axes = list(range(x.ndim))[::-1] if axes is None else list(axes)
     if len(axes) != x.ndim:
         raise refuse(ValueError, "transpose", f"axes {tuple(axes)} must name each of {x.ndim} axes once", [x])
@@ -271,7 +271,7 @@ def transpose(x: Tensor, axes: Sequence[int] | None = None) -> Variable:
 @function
 def swapaxes(x: Tensor, axis1: int, axis2: int) -> Variable:
     """`x` with two axes exchanged."""
-    (x,) = as_variables(Reshape(1), [x])
+    x = as_variable(x)
     axes = list(range(x.ndim))
     axes[axis1], axes[axis2] = axes[axis2], axes[axis1]
     return dimshuffle(x, *axes)
@@ -280,7 +280,7 @@ def swapaxes(x: Tensor, axis1: int, axis2: int) -> Variable:
 @function
 def expand_dims(x: Tensor, axis: int | Sequence[int]) -> Variable:
     """`x` with new axes of size 1 at the given positions of the result."""
-    (x,) = as_variables(Reshape(1), [x])
+    x = as_variable(x)
     axes = [axis] if isinstance(axis, int) else list(axis)
     ndim = x.ndim + len(axes)
     new = {a % ndim for a in axes}
@@ -291,7 +291,7 @@ def expand_dims(x: Tensor, axis: int | Sequence[int]) -> Variable:
 @function
 def squeeze(x: Tensor, axis: Any = None) -> Variable:
     """`x` without the axes of size 1: those given, or all that are known to be."""
-    (x,) = as_variables(Reshape(1), [x])
+    x = as_variable(x)
     if axis is None:
         dropped: Sequence[int] = [i for i, one in enumerate(x.broadcastable) if one]
     else:
@@ -301,13 +301,13 @@ def squeeze(x: Tensor, axis: Any = None) -> Variable:
 
 def shape_padleft(x: Tensor, n_ones: int = 1) -> Variable:
     """`x` with `n_ones` new axes on the left."""
-    (x,) = as_variables(Reshape(1), [x])
+    x = as_variable(x)
     return dimshuffle(x, *["x"] * n_ones, *range(x.ndim))
 
 
 def shape_padright(x: Tensor, n_ones: int = 1) -> Variable:
     """`x` with `n_ones` new axes on the right."""
-    (x,) = as_variables(Reshape(1), [x])
+    x = as_variable(x)
     return dimshuffle(x, *range(x.ndim), *["x"] * n_ones)
 
 
@@ -318,7 +318,7 @@ def shape_padaxis(x: Tensor, axis: int) -> Variable:
 
 def addbroadcast(x: Tensor, *axes: int) -> Variable:
     """`x`, of which the given axes are declared (and, at run time, checked) to have size 1."""
-    (x,) = as_variables(Reshape(1), [x])
+    x = as_variable(x)
     kept = [i for i in range(x.ndim) if i not in axes]
     return dimshuffle(dimshuffle(x, *kept), *("x" if i in axes else kept.index(i) for i in range(x.ndim)))
 
@@ -343,16 +343,16 @@ class SumTo(Op):
     def infer_shape(self, sizes: Sizes, inputs: Sequence[Variable], shapes: Sequence[Shape]) -> list[Shape | None]:
         return [shapes[1]]
 
-    def with_sizes(self, graph: Any, inputs: Sequence[Variable]) -> Variable | None:
+    def with_sizes(self, sizes: KnownSizes, inputs: Sequence[Variable]) -> Variable | None:
         g, x = inputs
-        have, want = graph.shape(g), graph.shape(x)
+        have, want = sizes.shape(g), sizes.shape(x)
         extra = len(have) - len(want)
         axes = list(range(extra))
         for axis, size in enumerate(want):
             if isinstance(size, int) and size == 1 and have[extra + axis] != 1:
                 axes.append(extra + axis)
             else:
-                graph.same(have[extra + axis], size)
+                sizes.same(have[extra + axis], size)
         if not axes:
             return g
         if len(axes) == extra:  # new axes on the left are all there is to sum

@@ -161,8 +161,15 @@ def _function(x: Variable) -> Wording:
 def _product(x: Variable) -> Wording:
     """Arrays are multiplied element by element, which has a sign of its own."""
     first, second = made_by(x).inputs
-    sign = r" \odot " if first.ndim and second.ndim else r" \cdot "
+    sign = r" \odot " if _is_array(first) and _is_array(second) else r" \cdot "
     return Phrase((Hole(first, PRODUCT), sign, Hole(second, PRODUCT + TIGHTER)), PRODUCT)
+
+
+def _is_array(x: Variable) -> bool:
+    """Whether `x` is shown as something that has elements: a number that fills an array is shown as a number."""
+    while x.owner is not None and isinstance(x.owner.op, Fill):
+        x = x.owner.inputs[1]
+    return x.ndim > 0
 
 
 def _dot(x: Variable) -> Wording:
@@ -285,11 +292,11 @@ LATEX = Style(
         "log10": named(r"\log_{10}"),
         "sigmoid": named(r"\sigma"),
         "lt": comparison("<"),
-        "le": comparison(r"\le"),
+        "le": comparison(r"\leq"),
         "gt": comparison(">"),
-        "ge": comparison(r"\ge"),
+        "ge": comparison(r"\geq"),
         "eq": comparison("="),
-        "neq": comparison(r"\ne"),
+        "neq": comparison(r"\neq"),
         "and_": OperatorPrinter(r"\wedge", BIT_AND),
         "or_": OperatorPrinter(r"\vee", BIT_OR),
         "xor": OperatorPrinter(r"\oplus", BIT_XOR),

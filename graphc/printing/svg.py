@@ -46,7 +46,8 @@ def _elements(picture: Picture) -> Iterator[str]:
     """The lines of the file. Nodes cover the ends of edges, and no line covers a text."""
     layout = arrange(picture)
     top = MARGIN + (TITLE_SPACE if picture.title else 0.0)
-    width = max(layout.width, text_width(picture.title, TITLE_FONT_SIZE)) + 2 * MARGIN
+    title_width = 1.1 * text_width(picture.title, TITLE_FONT_SIZE)  # which is bold
+    width = max(layout.width, title_width) + 2 * MARGIN
     height = top + layout.height + MARGIN
     size = f'width="{_number(width)}" height="{_number(height)}"'
     yield (

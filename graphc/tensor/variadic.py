@@ -7,9 +7,10 @@ from typing import Any
 
 from graphc.graph.variable import Variable, as_variable
 from graphc.ops import elementwise
+from graphc.ops.declare import Elementwise
 
 
-def _chain(op: elementwise.Elementwise, terms: tuple[Any, ...]) -> Variable:
+def _chain(op: Elementwise, terms: tuple[Any, ...]) -> Variable:
     if not terms:
         raise TypeError(f"{op.name}() takes at least one operand")
     result: Variable = reduce(op, terms[1:], as_variable(terms[0]))

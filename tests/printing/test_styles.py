@@ -75,7 +75,7 @@ STYLES: list[tuple[Variable, str, str | None]] = [
     (E.log10(z), "log10(z)", r"\log_{10}\left(z\right)"),
     (E.floor(x), "floor(x)", r"\left\lfloor x\right\rfloor"),
     (E.maximum(x, y + 1), "maximum(x, y + 1)", r"\max\left(x, y + 1\right)"),
-    (E.eq(E.lt(x, y), E.ge(y, 0)), "(x < y) == (y >= 0)", r"\left(x < y\right) = \left(y \ge 0\right)"),
+    (E.eq(E.lt(x, y), E.ge(y, 0)), "(x < y) == (y >= 0)", r"\left(x < y\right) = \left(y \geq 0\right)"),
     (
         E.or_(E.lt(x, y), E.invert(E.gt(x, 0))),
         "(x < y) | ~(x > 0)",
@@ -131,7 +131,7 @@ STYLES: list[tuple[Variable, str, str | None]] = [
     (arange(k), "arange(0, k, 1)", None),
     (eye(3), "eye(3, 3, 0)", None),
     (Print("here")(x) + E.zero_grad(y), "x + y", "x + y"),
-    (constant([[1.0, -2.0]]) * X, "array([[ 1., -2.]])*X", r"\begin{bmatrix} 1 & -2 \end{bmatrix} \odot X"),
+    (constant([1.0, -2.0, 0.0]) * v, "array([ 1., -2.,  0.])*v", r"\begin{bmatrix} 1 & -2 & 0 \end{bmatrix} \odot v"),
     (constant(np.zeros((4, 5))), "array([[0., 0., 0., 0., 0.], [0., 0., 0., 0., 0.]", None),
 ]
 ROWS = pytest.mark.parametrize("expression, math, tex", STYLES, ids=[math for _, math, _ in STYLES])
@@ -197,7 +197,7 @@ UNARY = {E.neg: operator.neg, E.abs_: operator.abs, E.exp: np.exp, E.sqr: lambda
 Pair = tuple[Any, Any]
 leaf: st.SearchStrategy[Pair] = st.sampled_from([(x, 0.75), (y, -1.25), (z, 2.5)]).map(
     lambda pair: (pair[0], np.float64(pair[1]))
-) | st.sampled_from([0.5, -1.0, -3.0, 2.0]).map(lambda number: (number, number))
+) | st.sampled_from([0.5, -1.0, -3.0, 2.0]).map(lambda number: (constant(number), number))
 
 
 def joined(inner: st.SearchStrategy[Pair]) -> st.SearchStrategy[Pair]:
