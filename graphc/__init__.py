@@ -9,6 +9,7 @@
 """
 
 from graphc import gradient, printing, tensor
+from graphc.compile import evaluation as _evaluation
 from graphc.compile.function import Function, function
 from graphc.compile.signature import In, Out, Param
 from graphc.configuration import config

@@ -5,14 +5,16 @@ from __future__ import annotations
 import itertools
 import keyword
 import re
-import time
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
-from graphc.backends.base import GuardFailed, backend as backend_named
+from graphc.backends.base import GuardFailed
+from graphc.backends.base import backend as backend_named
+from graphc.compile.entry import Entry
+from graphc.compile.inspect import Maker, Profile
 from graphc.compile.pipeline import Variant, compile_variant
 from graphc.compile.signature import In, OutputForm, Signature, Updates, signature
 from graphc.configuration import BACKENDS, MODES, NUMERICS, config
@@ -29,11 +31,6 @@ from graphc.schedule.schedule import Schedule
 # How many broadcast patterns of one function are kept compiled.
 KEPT_VARIANTS = 8
 
-_ndarray = np.ndarray
-_asarray = np.asarray
-_cell_value: Any = vars(Cell)["value"]
-_read_cell, _write_cell = _cell_value.__get__, _cell_value.__set__
-
 
 class Function:
     """A compiled function.  Call it with the values of its inputs, by position or by name.
@@ -49,66 +46,49 @@ class Function:
     def __init__(self, spec: Signature, backend: str, numerics: str, name: str | None, profile: bool = False) -> None:
         self.name = name
         self.inputs = spec.inputs
-        self.trust_input = False
         self.backend = backend
         self.numerics = numerics
         self.profile = Profile(self) if profile else None
         self._spec = spec
         self._backend = backend_named(backend)
         self._cells = [entry.cell for entry in spec.inputs]
-        self._shared_cells = [x.container for x in spec.shared]
-        cell_of = {x: x.container for x in spec.shared} | {e.variable: e.cell for e in spec.inputs if e.cell is not None}
-        self._targets = [cell_of[target] for target, _ in spec.updates]
-        locked = {id(c): c for c in (*self._shared_cells, *self._targets)} if spec.updates else {}
-        self._locks = [locked[key].lock for key in sorted(locked)]
-        # The quick check of an argument; one with sizes that are fixed goes the long way (rank -1 matches none).
-        self._checks = [
-            (i, np.dtype(x.dtype), x.ndim if all(n is None for n in x.type.shape) else -1)
-            for i, x in enumerate(entry.variable for entry in spec.inputs)
-        ]
         self._positions = {e.name: i for i, e in enumerate(spec.inputs) if e.name is not None}
-        self._returned = len(spec.outputs)
-        self._plain_list = spec.form.kind == "list"
-        self._has_state = any(cell is not None for cell in self._cells)
+        self._state_cells = [cell for cell in self._cells if cell is not None]
         self.variants: OrderedDict[frozenset[Axis], Variant] = OrderedDict()
-        self._latest = self._variant(self._present_ones())
+        self._use(self._variant(self._present_ones()))
+        self.trust_input = False
+
+    def _use(self, variant: Variant) -> None:
+        """Make `variant` the one that calls run first."""
+        self._latest = variant
+        self.run: Callable[[Sequence[Any]], tuple[Any, ...]] = variant.executable.run
+
+    @property
+    def trust_input(self) -> bool:
+        """Whether arguments are taken as they are."""
+        return self._trust_input
+
+    @trust_input.setter
+    def trust_input(self, value: bool) -> None:
+        self._trust_input = bool(value)
+        spec = self._spec
+        cell_of = {x: x.container for x in spec.shared} | {e.variable: e.cell for e in spec.inputs if e.cell is not None}
+        entry = Entry(
+            [e.variable.type for e in spec.inputs],
+            [x.container for x in spec.shared],
+            [out.type for out in (*spec.outputs, *(new for _, new in spec.updates))],
+            [cell_of[target] for target, _ in spec.updates],
+            spec.form,
+            check=not value or bool(self._state_cells),
+        ).compile(self)
+        self._entry = entry if self.profile is None else self.profile.timed(entry)
 
     # ---- calling ----
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if kwargs or self._has_state or len(args) != len(self._checks):
+        if kwargs or len(args) != len(self._cells):
             args = self._bind(args, kwargs)
-        values = list(args)
-        if not self.trust_input:
-            for i, dtype, ndim in self._checks:
-                value = values[i]
-                if type(value) is not _ndarray or value.dtype is not dtype or value.ndim != ndim:
-                    values[i] = self._filtered(i, value)
-        run = self._run if self.profile is None else self.profile.timed(self._run)
-        if not self._locks:
-            return run(values)
-        held = 0
-        try:
-            for lock in self._locks:
-                lock.acquire()
-                held += 1
-            return run(values)
-        finally:
-            for lock in self._locks[:held]:
-                lock.release()
-
-    def _run(self, values: list[Any]) -> Any:
-        values.extend(map(_read_cell, self._shared_cells))
-        try:
-            results = self._latest.executable.run(values)
-        except GuardFailed as failure:
-            results = self._other_variant(values, failure)
-        arrays = [r if type(r) is _ndarray else _asarray(r) for r in results]
-        if self._targets:
-            # The commit: one call into C, so that no signal and no other thread comes between two variables.
-            deque(map(_write_cell, self._targets, arrays[self._returned :]), 0)
-            del arrays[self._returned :]
-        return arrays if self._plain_list else self._spec.form.pack(arrays)
+        return self._entry(*args)
 
     def _bind(self, args: Sequence[Any], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
         """Values for all inputs from positional and keyword arguments and defaults."""
@@ -124,18 +104,16 @@ class Function:
                 raise TypeError(f"{self}: multiple values for input {name!r}")
             values[position] = value
         for i, value in enumerate(values):
-            if value is _MISSING:
-                cell = self._cells[i]
-                if cell is None:
-                    x = self.inputs[i].variable
-                    raise TypeError(
-                        explain(f"{self}: missing required input: {self._input_name(i)}", [operand(x)], x.site)
-                    )
-                values[i] = cell.value
+            if value is _MISSING and self._cells[i] is None:
+                x = self.inputs[i].variable
+                raise TypeError(explain(f"{self}: missing required input: {self._input_name(i)}", [operand(x)], x.site))
         return tuple(values)
 
-    def _filtered(self, position: int, value: Any) -> Any:
+    def checked(self, position: int, value: Any) -> Any:
+        """An argument as an array of its input's type, or TypeError; a missing one is the input's own value."""
         entry = self.inputs[position]
+        if value is _MISSING and entry.cell is not None:
+            return entry.cell.value
         try:
             return entry.variable.type.filter(value, entry.allow_downcast, entry.strict)
         except TypeError as error:
@@ -175,7 +153,7 @@ class Function:
         self.variants.move_to_end(ones)
         return found
 
-    def _other_variant(self, values: list[Any], failure: GuardFailed) -> tuple[Any, ...]:
+    def other_variant(self, values: Sequence[Any], failure: GuardFailed) -> tuple[Any, ...]:
         """Run the variant that fits these values, compiling it if need be; ShapeError if none can."""
         variant = self._latest
         for _ in range(10_000):
@@ -186,11 +164,11 @@ class Function:
             except GuardFailed as next_failure:
                 failure = next_failure
                 continue
-            self._latest = variant
+            self._use(variant)
             return results
         raise AssertionError("no variant fits")
 
-    def _adapted(self, variant: Variant, values: list[Any], failure: GuardFailed) -> frozenset[Axis]:
+    def _adapted(self, variant: Variant, values: Sequence[Any], failure: GuardFailed) -> frozenset[Axis]:
         guard = failure.guard
         if guard.node is None:  # an assumed 1 is none
             (axis, _) = guard.axes
@@ -206,7 +184,7 @@ class Function:
         return variant.ones | new
 
     @staticmethod
-    def _ones_among(variant: Variant, values: list[Any], guard: Guard) -> set[Axis]:
+    def _ones_among(variant: Variant, values: Sequence[Any], guard: Guard) -> set[Axis]:
         """The axes of inputs that are 1 now and were assumed to be as long as the two that differ."""
         table = variant.built.table
         concerned = {table.find(guard.left), table.find(guard.right)}
@@ -218,7 +196,7 @@ class Function:
                     found.add((user[0] if user else leaf, axis))
         return found
 
-    def _disagreement(self, variant: Variant, values: list[Any], failure: GuardFailed) -> str:
+    def _disagreement(self, variant: Variant, values: Sequence[Any], failure: GuardFailed) -> str:
         node = failure.guard.node
         assert node is not None
         known = {
@@ -324,7 +302,7 @@ class Function:
         swap: shared variables to be replaced by others of the same type; delete_updates: the copy updates nothing;
         private state is copied unless `share_memory`.
         """
-        exchange: dict[Variable, Variable] = {**swap} if swap else {}
+        exchange: dict[Variable, Variable] = {old: new for old, new in (swap or {}).items()}
         for old, new in exchange.items():
             if old not in self._spec.shared:
                 raise ValueError(f"{self}.copy: {old} is not a shared variable of this function")
@@ -370,15 +348,6 @@ class _Missing:
 _MISSING = _Missing()
 
 
-class Maker:
-    """What Theano programs reach through ``f.maker``."""
-
-    def __init__(self, function: Function) -> None:
-        self.fgraph = function.graph
-        self.inputs = function.inputs
-        self.function = function
-
-
 class State:
     """The inputs of a function that have a value, by variable or by name."""
 
@@ -405,44 +374,6 @@ class State:
 
     def __iter__(self) -> Iterator[Any]:
         return (e.name if e.name is not None else e.variable for e in self._function.inputs if e.cell is not None)
-
-
-class Profile:
-    """How often a function was called and how long that took."""
-
-    def __init__(self, function: Function) -> None:
-        self._function = function
-        self.fcn_callcount = 0
-        self.fcn_call_time = 0.0
-
-    def timed(self, run: Callable[[list[Any]], Any]) -> Callable[[list[Any]], Any]:
-        """`run`, counted."""
-
-        def counted(values: list[Any]) -> Any:
-            start = time.perf_counter()
-            results = run(values)
-            self.fcn_callcount += 1
-            self.fcn_call_time += time.perf_counter() - start
-            return results
-
-        return counted
-
-    def summary(self) -> str:
-        """Calls, time in calls, and the time each stage of compiling took."""
-        calls, total = self.fcn_callcount, self.fcn_call_time
-        lines = [
-            "Function profiling",
-            "==================",
-            f"  {self._function}",
-            f"  Time in {calls} calls: {total:.6e}s" + (f"  ({total / calls:.3e}s a call)" if calls else ""),
-            f"  {len(self._function.schedule.steps)} steps",
-        ]
-        for variant in self._function.variants.values():
-            lines.append(f"  Compile time: {sum(variant.seconds.values()):.6e}s")
-            lines += [f"    {stage:14s} {seconds:.6e}s" for stage, seconds in variant.seconds.items()]
-        text = "\n".join(lines)
-        print(text)
-        return text
 
 
 def _interleaved(updates: Sequence[tuple[Variable, Variable]]) -> Iterator[Variable]:
@@ -539,28 +470,3 @@ def _choice(what: str, value: Any, choices: Sequence[str]) -> str:
     if value not in choices:
         raise ValueError(f"function: unknown {what} {value!r}; it is one of {', '.join(map(repr, choices))}")
     return str(value)
-
-
-# ---- Variable.eval ----
-
-
-def _evaluated(variable: Variable, values: Mapping[Variable, Any], **options: Any) -> Any:
-    """`Variable.eval`: compiled once for each set of inputs, and kept with the variable."""
-    if not isinstance(values, Mapping):
-        raise TypeError(f"eval: takes a dictionary {{variable: value}}, got {type(values).__name__}")
-    by_name = {x.name: x for x in inputs_of([variable]) if x.name is not None}
-    given: dict[Variable, Any] = {}
-    for key, value in values.items():
-        x = by_name.get(key) if isinstance(key, str) else key
-        if not isinstance(x, Variable):
-            raise TypeError(f"eval: {key!r} is no variable that {variable} depends on")
-        given[x] = value
-    inputs = sorted(given, key=id)
-    cache = variable.tag.__dict__.setdefault("_eval_functions", {})
-    wanted = tuple(inputs)
-    if wanted not in cache:
-        cache[wanted] = function(inputs, variable, on_unused_input="ignore", **options)
-    return cache[wanted](*(given[x] for x in inputs))
-
-
-ops.bind("eval", _evaluated)

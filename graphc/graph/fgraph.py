@@ -61,7 +61,10 @@ class Interner(Sizes):
         self._shapes: dict[Variable, Shape] = {}
         self._united: dict[Variable, Size] = {}
         self._bearer: dict[Variable, Axis] = {}  # size -> the first variable that has it
-        self._context: tuple[Apply | None, Predicate] = (None, ALWAYS)
+        self._age: dict[Variable, int] = {}  # size -> when its bearer was made
+        self._agreed: set[tuple[int, int, Predicate]] = set()  # guards under predicates, each written down once
+        # The user's node that is being entered, and its predicate; None while leaves enter and while rules rewrite.
+        self._context: tuple[Apply, Predicate] | None = None
         self._keep: list[Any] = []  # what is known by its id must stay alive
 
     # ---- nodes ----
@@ -109,7 +112,7 @@ class Interner(Sizes):
             for user, new in zip(node.outputs, outputs, strict=True):
                 image[user] = new
                 self._record(new, user)
-        self._context = (None, ALWAYS)
+        self._context = None
 
     def _enter(self, nodes: Iterable[Apply], image: dict[Variable, Variable], site: Site | None) -> None:
         for node in nodes:
@@ -151,7 +154,7 @@ class Interner(Sizes):
             self._shapes[out] = shape
             for axis, size in enumerate(shape):
                 if isinstance(size, Variable):
-                    self._bearer.setdefault(size, (out, axis))
+                    self._bear(size, out, axis)
         return node.outputs
 
     def _record(self, new: Variable, user: Variable) -> None:
@@ -162,7 +165,8 @@ class Interner(Sizes):
         if self.ones:
             for axis, size in enumerate(self._shapes[new]):
                 if (user, axis) in self.ones and self.find(size) != 1:
-                    self._unite(size, 1, None, ((user, axis), None), broadcasts=True)
+                    self._guard(size, 1, None, ((user, axis), None), broadcasts=True)
+                    self._unite(self.find(size), 1)
 
     # ---- sizes ----
 
@@ -204,29 +208,75 @@ class Interner(Sizes):
         return self._meet(a, b, broadcasts=True)
 
     def _meet(self, a: Size, b: Size, broadcasts: bool) -> Size:
+        """One size for two that must be equal, written down as a guard of the node that is being entered.
+
+        Under a predicate nothing is united: the two are equal only if that branch is taken.  While rules rewrite,
+        the sizes of what they build agree by the guards that are there.
+        """
         first, second = self.find(a), self.find(b)
         if first is second or (isinstance(first, int) and isinstance(second, int) and first == second):
             return first
         if isinstance(first, int) and isinstance(second, int):
             raise ShapeError(self._disagree(first, second))
-        node, _ = self._context
-        axes = (self._axis(first), self._axis(second))
-        return self._unite(first, second, node, axes, broadcasts)
+        if self._context is None:
+            return self._older(first, second)
+        node, when = self._context
+        if not when:
+            self._guard(first, second, node, (self._axis(first), self._axis(second)), broadcasts)
+            return self._unite(first, second)
+        key = (id(first), id(second), when)
+        if key not in self._agreed:
+            self._agreed.add(key)
+            self._guard(first, second, node, (self._axis(first), self._axis(second)), broadcasts)
+        return self._older(first, second)
 
-    def _unite(
+    def _guard(
         self, a: Size, b: Size, node: Apply | None, axes: tuple[Axis | None, Axis | None], broadcasts: bool
-    ) -> Size:
-        a, b = self.find(a), self.find(b)
-        self.guards.append(Guard(a, b, node, axes, broadcasts, self._context[1]))
-        if isinstance(a, Variable) and isinstance(b, Variable):
-            self._united[b] = a
-            return a
-        if isinstance(a, Variable):
-            self._united[a] = b
-            return b
-        assert isinstance(b, Variable)
-        self._united[b] = a
-        return a
+    ) -> None:
+        when = ALWAYS if self._context is None else self._context[1]
+        self.guards.append(Guard(self.find(a), self.find(b), node, axes, broadcasts, when))
+
+    def _unite(self, a: Size, b: Size) -> Size:
+        """From now on the two sizes are one: the older of them."""
+        stays = self._older(a, b)
+        goes = b if stays is a else a
+        assert isinstance(goes, Variable)
+        self._united[goes] = stays
+        return stays
+
+    def _older(self, a: Size, b: Size) -> Size:
+        """The one that stands for both: a known size, else the one whose bearer was made first.
+
+        The bearer of the older cannot depend on a variable that has either size, so an expression for the size can
+        replace that variable without making a circle.
+        """
+        if isinstance(a, int) or isinstance(b, int):
+            return a if isinstance(a, int) else b
+        never = len(self._age)
+        return b if self._age.get(b, never) < self._age.get(a, never) else a  # type: ignore[arg-type]
+
+    def _bear(self, size: Variable, variable: Variable, axis: int) -> None:
+        """Note that `variable` has this size, if it is the first."""
+        if size not in self._bearer:
+            self._age[size] = len(self._age)
+            self._bearer[size] = (variable, axis)
+
+    def first_like(self, variable: Variable) -> Variable:
+        """The first variable that is known to have the shape of `variable`."""
+        shape = self.shape(variable)
+        for size in shape:
+            if isinstance(size, Variable) and size in self._bearer:
+                bearer, _ = self._bearer[size]
+                have = self.shape(bearer)
+                if len(have) == len(shape) and all(n is m or n == m for n, m in zip(have, shape, strict=True)):
+                    return bearer
+        return variable
+
+    def succeed(self, new: Variable, old: Variable) -> None:
+        """Note that `new` takes the place of `old`: sizes that only `old` could tell are now told by `new`."""
+        for size, known in zip(self.shape(new), self.shape(old), strict=True):
+            if size is not known and isinstance(known, Variable) and self._bearer.get(known, (None, 0))[0] is old:
+                self._united[known] = size
 
     def _axis(self, size: Size) -> Axis | None:
         """An axis of a variable of the user's that has this size."""
@@ -237,9 +287,9 @@ class Interner(Sizes):
         return (users[0], axis) if users else (bearer, axis)
 
     def _disagree(self, a: int, b: int) -> str:
-        node, _ = self._context
-        if node is None:
+        if self._context is None:
             return f"sizes {a} and {b} do not agree"
+        node, _ = self._context
         return explain(
             f"{node.op}: sizes {a} and {b} do not agree", map(operand, node.inputs), node.site, "reshape or index"
         )
@@ -250,7 +300,7 @@ class Interner(Sizes):
         out: Variable = node.out
         self._nodes[(node.op, id(variable))] = node
         self._shapes[out] = ()
-        self._bearer[out] = (variable, axis)
+        self._bear(out, variable, axis)
         return out
 
     def symbolic(self, name: str, a: Any, b: Any) -> Size:

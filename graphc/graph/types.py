@@ -113,6 +113,8 @@ class TensorType:
         Python floats also go into a float32 of ``config.floatX``.  ``allow_downcast=True`` casts whatever NumPy
         can cast; ``False`` forbids the exception for floats.  ``strict=True`` takes arrays of this type alone.
         """
+        if type(value) is float and self.dtype == "float64" and not self.shape and not strict:
+            return np.array(value)  # the commonest argument of all, the quick way
         array = value if type(value) is np.ndarray and value.dtype == self.dtype else None
         if array is None:
             if strict:

@@ -60,8 +60,8 @@ class Text(NamedTuple):
     result: str
 
 
-# A name saves nothing for a subexpression that is about as short as the name.
-SHORTEST_NAMED = 12
+# A name saves nothing for a subexpression that is about as short as the name: ``exp(x)`` keeps its place.
+LONGEST_UNNAMED = 6
 
 
 def write(
@@ -154,8 +154,8 @@ def _lengths(phrases: Mapping[Variable, Phrase], limit: int) -> dict[Variable, i
 def _names(root: Variable, phrases: Mapping[Variable, Phrase], name: Callable[[int], str]) -> dict[Variable, str]:
     """Names for what occurs several times and is longer than a name, in an order in which they can be defined."""
     uses = Counter(hole.variable for phrase in phrases.values() for hole in phrase.holes)
-    length = _lengths(phrases, SHORTEST_NAMED)
-    repeated = [x for x in phrases if uses[x] > 1 and length[x] > SHORTEST_NAMED and x is not root and x.owner]
+    length = _lengths(phrases, LONGEST_UNNAMED)
+    repeated = [x for x in phrases if uses[x] > 1 and length[x] > LONGEST_UNNAMED and x is not root and x.owner]
     taken = {part for phrase in phrases.values() for part in phrase.parts if isinstance(part, str)}
     return dict(zip(repeated, _fresh(name, taken), strict=False))
 

@@ -164,16 +164,12 @@ def unary_of_fill(context: Context, node: Apply) -> Variable | None:
 
 @rule(8, "exact", Fill)
 def useless_fill(context: Context, node: Apply) -> Variable | None:
-    """fill(a, b) -> b, if b has the shape already; fill(fill(a, c), b) -> fill(a, b)"""
+    """fill(a, b) -> b, if b has the shape already, else fill(x, b) for the first x of the shape of a"""
     like, value = node.inputs
     if context.same_shape(value, node.outputs[0]):
         return value
-    if like.owner is not None and isinstance(like.owner.op, Elementwise):
-        # Only the shape of `like` matters: take it from an operand that is nearer to the inputs.
-        for source in like.owner.inputs:
-            if context.same_shape(source, like):
-                return fill(source, value)  # type: ignore[no-any-return]
-    return None
+    first = context.table.first_like(like)
+    return None if first is like else fill(first, value)  # type: ignore[no-any-return]
 
 
 @rule(18, "exact", add)

@@ -282,7 +282,10 @@ class _Driver:
             return None
         inputs = [image[y] for y in node.inputs]
         if any([new is not old for new, old in zip(inputs, node.inputs, strict=True)]):
-            return self.table.apply(node.op, inputs, node.outputs, node.site)[x.index or 0]
+            outputs = self.table.apply(node.op, inputs, node.outputs, node.site)
+            for new, old in zip(outputs, node.outputs, strict=True):
+                self.table.succeed(new, old)
+            return outputs[x.index or 0]
         for r in self.rules.for_op(node.op, self.allowed):
             found = r.replace(self.context, node)
             if found is None:

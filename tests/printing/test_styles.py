@@ -131,7 +131,7 @@ STYLES: list[tuple[Variable, str, str | None]] = [
     (arange(k), "arange(0, k, 1)", None),
     (eye(3), "eye(3, 3, 0)", None),
     (Print("here")(x) + E.zero_grad(y), "x + y", "x + y"),
-    (constant([1.0, -2.0, 0.0]) * v, "array([ 1., -2.,  0.])*v", r"\begin{bmatrix} 1 & -2 & 0 \end{bmatrix} \odot v"),
+    (constant([1.0, -2.0, 0.0]) * v, "array([ 1., -2., 0.])*v", r"\begin{bmatrix} 1 & -2 & 0 \end{bmatrix} \odot v"),
     (constant(np.zeros((4, 5))), "array([[0., 0., 0., 0., 0.], [0., 0., 0., 0., 0.]", None),
 ]
 ROWS = pytest.mark.parametrize("expression, math, tex", STYLES, ids=[math for _, math, _ in STYLES])
