@@ -168,9 +168,9 @@ def load() -> Configuration:
     config = Configuration()
     path = Path(os.environ.get("GRAPHC_RC", "~/.graphcrc")).expanduser()
     if path.is_file():
-        parser = configparser.ConfigParser()
+        parser = configparser.ConfigParser(interpolation=None)
         parser.optionxform = str  # type: ignore[assignment,method-assign]
-        parser.read(path)
+        parser.read(path, encoding="utf-8")
         for section in parser.sections():
             prefix = "" if section == "global" else section + "."
             config.read({prefix + key: value for key, value in parser[section].items()}, str(path))

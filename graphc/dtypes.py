@@ -33,11 +33,13 @@ def check(dtype: Any) -> str:
     """The canonical name of a dtype; ``"floatX"`` stands for the configured one."""
     if isinstance(dtype, str) and dtype in _NAMES:
         return dtype
-    if dtype == "floatX":
+    if isinstance(dtype, str) and dtype == "floatX":
         return str(config.floatX)
     try:
+        if dtype is None:
+            raise TypeError("None would be NumPy's float64")
         name: str = np.dtype(dtype).name
-    except TypeError:
+    except (TypeError, ValueError):
         raise TypeError(f"{dtype!r} is no dtype; graphc has {', '.join(ALL)}") from None
     if name not in _NAMES:
         raise TypeError(f"graphc has no dtype {name!r}; it has {', '.join(ALL)}")

@@ -31,6 +31,32 @@ from graphc.graph.types import TensorType
 _value: Any = vars(Cell)["value"]
 
 
+# Python nests no more than twenty blocks, and a `with` statement is as many as it has items.
+NESTED_LOCKS = 8
+
+
+class Together:
+    """Many locks as one."""
+
+    def __init__(self, locks: Sequence[Any]) -> None:
+        self._locks = locks
+
+    def __enter__(self) -> None:
+        held = 0
+        try:
+            for lock in self._locks:
+                lock.acquire()
+                held += 1
+        except BaseException:
+            for lock in self._locks[:held]:
+                lock.release()
+            raise
+
+    def __exit__(self, *error: object) -> None:
+        for lock in self._locks:
+            lock.release()
+
+
 class Runner(Protocol):
     """What an entry needs of its function."""
 
@@ -64,7 +90,8 @@ class Entry:
         if not self.targets:
             return []
         cells = {id(cell): cell for cell in (*self.shared, *self.targets)}
-        return [cells[key].lock for key in sorted(cells)]
+        locks = [cells[key].lock for key in sorted(cells)]
+        return locks if len(locks) <= NESTED_LOCKS else [Together(locks)]
 
     def source(self) -> str:
         """The Python source."""

@@ -16,7 +16,7 @@ from graphc.backends.base import backend as backend_named
 from graphc.compile.entry import Entry
 from graphc.compile.inspect import Maker, Profile
 from graphc.compile.pipeline import Variant, compile_variant
-from graphc.compile.signature import In, OutputForm, Signature, Updates, signature
+from graphc.compile.signature import In, OutputForm, Signature, Updates, filtered, signature
 from graphc.configuration import BACKENDS, MODES, NUMERICS, config
 from graphc.errors import ShapeError, describe, explain
 from graphc.graph.bindings import ops
@@ -26,7 +26,7 @@ from graphc.graph.shared import Cell, SharedVariable
 from graphc.graph.traverse import inputs_of, rebuild
 from graphc.graph.variable import Variable, operand
 from graphc.rewrites.engine import Applied
-from graphc.schedule.schedule import Schedule
+from graphc.schedule.schedule import RESERVED, Schedule
 
 # How many broadcast patterns of one function are kept compiled.
 KEPT_VARIANTS = 8
@@ -85,7 +85,7 @@ class Function:
 
     # ---- calling ----
 
-    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+    def __call__(self, /, *args: Any, **kwargs: Any) -> Any:
         if kwargs or len(args) != len(self._cells):
             args = self._bind(args, kwargs)
         return self._entry(*args)
@@ -100,6 +100,9 @@ class Function:
             position = self._positions.get(name)
             if position is None:
                 raise TypeError(f"{self}: unknown input or state: {name!r}; inputs: {self._input_names()}")
+            namesakes = sum(entry.name == name for entry in self.inputs)
+            if namesakes > 1:
+                raise TypeError(f"{self}: {name!r} is the name of {namesakes} inputs: pass them by position")
             if position < len(args):
                 raise TypeError(f"{self}: multiple values for input {name!r}")
             values[position] = value
@@ -365,12 +368,14 @@ class State:
     def __getitem__(self, key: Variable | str) -> Any:
         cell = self._entry(key).cell
         assert cell is not None
-        return cell if self._as_cells else cell.value
+        return cell if self._as_cells else cell.value.copy()
 
     def __setitem__(self, key: Variable | str, value: Any) -> None:
         entry = self._entry(key)
         assert entry.cell is not None
-        entry.cell.value = entry.variable.type.filter(value, entry.allow_downcast, entry.strict).copy()
+        new = filtered(entry.variable, value, entry.strict, entry.allow_downcast).copy()
+        with entry.cell.lock:
+            entry.cell.value = new
 
     def __iter__(self) -> Iterator[Any]:
         return (e.name if e.name is not None else e.variable for e in self._function.inputs if e.cell is not None)
@@ -411,7 +416,7 @@ def _rebuild(
 def _identifier(name: str | None) -> str:
     """The name of a function as an identifier, for its source."""
     cleaned = re.sub(r"\W", "_", name or "function", flags=re.ASCII)
-    return f"f_{cleaned}" if not cleaned.isidentifier() or keyword.iskeyword(cleaned) else cleaned
+    return cleaned if cleaned.isidentifier() and not keyword.iskeyword(cleaned) and cleaned not in RESERVED else f"f_{cleaned}"
 
 
 def function(

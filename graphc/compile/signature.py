@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -11,6 +12,7 @@ from graphc.errors import MissingInputError, UnusedInputError, explain
 from graphc.graph.shared import Cell, SharedVariable
 from graphc.graph.site import creation_site
 from graphc.graph.traverse import depends_on, leaves, rebuild
+from graphc.graph.types import TensorType
 from graphc.graph.variable import Constant, Variable, as_variable, operand
 from graphc.ops.elementwise import cast
 
@@ -24,11 +26,13 @@ class In:
     ----------
     variable: the symbolic input.
     name: the keyword it can be passed by; by default the variable's name.
-    value: the default if the caller passes nothing.
+    value: the default if the caller passes nothing.  Every function keeps its own copy; ``f.container[x]`` instead of
+        a value makes two functions share one.
     update: an expression whose value replaces `value` after each call: private state of the function.
     strict: accept arrays of exactly this dtype only.
     allow_downcast: accept values that lose precision; None accepts Python floats for a float32 of config.floatX.
-    mutable, borrow, autoname, implicit: accepted for Theano programs; graphc never writes into arguments.
+    autoname: False leaves an input without `name` nameless.
+    mutable, borrow, implicit, shared: accepted for Theano programs; graphc never writes into arguments.
 
         >>> f = function([x, In(y, value=1.0)], x + y)
     """
@@ -50,19 +54,29 @@ class In:
         if not isinstance(variable, Variable):
             raise TypeError(f"In() takes a symbolic variable, got {type(variable).__name__} {variable!r}")
         self.variable = variable
-        self.name = variable.name if name is None else name
+        self.name = variable.name if name is None and autoname else name
         self.strict = strict
         self.allow_downcast = allow_downcast
         self.cell: Cell | None = None
+        self.shares_cell = isinstance(value, Cell)
         if isinstance(value, Cell):
             self.cell = value
         elif value is not None:
-            self.cell = Cell(_filtered(variable, value, strict, allow_downcast).copy())
+            self.cell = Cell(filtered(variable, value, strict, allow_downcast).copy())
         self.update = update
         if update is not None:
             if self.cell is None:
                 raise ValueError(f"In({variable}): an update needs a value to start from")
             self.update = matching_update(variable, update)
+
+    def for_function(self, allow_downcast: bool | None = None) -> In:
+        """This input as one function has it: with a cell of its own, and that function's `allow_downcast`."""
+        own = copy.copy(self)
+        if own.cell is not None and not own.shares_cell:
+            own.cell = Cell(own.cell.value.copy())
+        if own.allow_downcast is None:
+            own.allow_downcast = allow_downcast
+        return own
 
     def __repr__(self) -> str:
         extra = "" if self.cell is None else f", value={self.cell.value}"
@@ -129,10 +143,10 @@ def signature(
         roots = rebuild(roots, replacements)
     pairs = [(old, new) for (old, _), new in zip(pairs, roots[len(outs) :], strict=True)]
     outs = roots[: len(outs)]
-    pairs = _with_default_updates(outs, pairs, no_default_updates)
+    pairs = _with_default_updates(ins, outs, pairs, no_default_updates, replacements)
     roots = [*outs, *(new for _, new in pairs)]
-    _check_used(ins, roots, list(replacements), on_unused_input)
-    shared = _check_leaves(ins, roots, pairs)
+    _check_used(ins, roots, on_unused_input)
+    shared = _check_leaves(ins, roots, pairs, replacements)
     return Signature(tuple(ins), tuple(outs), form, tuple(pairs), tuple(shared))
 
 
@@ -157,11 +171,7 @@ def _inputs(inputs: Any, allow_downcast: bool | None) -> list[In]:
             raise TypeError(
                 f"function: input {position} is {type(given).__name__} {given!r}, expected a symbolic variable or In()"
             )
-        entry = given if isinstance(given, In) else In(given)
-        if entry.allow_downcast is None and allow_downcast is not None:
-            copy = In(entry.variable, entry.name, entry.cell, strict=entry.strict, allow_downcast=allow_downcast)
-            copy.update = entry.update
-            entry = copy
+        entry = (given if isinstance(given, In) else In(given)).for_function(allow_downcast)
         x = entry.variable
         if isinstance(x, Constant):
             raise TypeError(f"function: input {position} is the constant {x}, whose value cannot be passed")
@@ -181,7 +191,8 @@ def _inputs(inputs: Any, allow_downcast: bool | None) -> list[In]:
     return ins
 
 
-def _filtered(x: Variable, value: Any, strict: bool, allow_downcast: bool | None) -> Any:
+def filtered(x: Variable, value: Any, strict: bool, allow_downcast: bool | None) -> Any:
+    """`value` as an array of the type of `x`, or a TypeError that names `x`."""
     try:
         return x.type.filter(value, allow_downcast, strict)
     except TypeError as error:
@@ -255,29 +266,53 @@ def _updates(updates: Updates) -> list[tuple[Variable, Variable]]:
 
 
 def matching_update(target: Variable, new: Any) -> Variable:
-    """The new value in the type of its variable; an expression of another dtype or rank is a TypeError."""
-    value = as_variable(new)
-    if isinstance(value, Constant) and value.dtype != target.dtype:
-        value = Constant(target.type.clone(shape=value.type.shape), target.type.clone(shape=value.type.shape).filter(value.data.tolist()))
+    """The new value in the type of its variable; an expression of another dtype, rank or fixed size is a TypeError."""
+    asked = f"function: the update of {target}"
+    value = in_dtype_of(target, new, asked)
     if value.type.weak:
         value = cast(value, target.dtype)
     if value.dtype != target.dtype or value.ndim != target.ndim:
         what = "dtype" if value.dtype != target.dtype else "number of axes"
         raise TypeError(
             explain(
-                f"function: the update of {target} has another {what} than the variable",
+                f"{asked} has another {what} than the variable",
                 [operand(target), f"update {operand(value)}"],
                 value.site,
                 f"T.cast(update, {target.dtype!r})" if what == "dtype" else "reshape or sum the update",
             )
         )
+    if not target.type.accepts(value.type):
+        fixed = [axis for axis, n in enumerate(target.type.shape) if n not in (None, value.type.shape[axis])]
+        ones = all(target.type.shape[axis] == 1 and value.type.shape[axis] is None for axis in fixed)
+        raise TypeError(
+            explain(
+                f"{asked} must have the sizes that are fixed for the variable: {list(target.type.shape)}",
+                [operand(target), f"update {operand(value)}"],
+                value.site,
+                f"T.addbroadcast(update, {', '.join(map(str, fixed))}), if the size is 1" if ones else None,
+            )
+        )
     return value
 
 
+def in_dtype_of(target: Variable, new: Any, asked: str) -> Variable:
+    """`new` as a Variable; a constant is brought to the dtype of `target`, where nothing is lost."""
+    try:
+        value = as_variable(new)
+        if isinstance(value, Constant) and value.dtype != target.dtype:
+            kind = TensorType(target.dtype, shape=value.type.shape)
+            return Constant(kind, kind.filter(value.data.tolist()))
+        return value
+    except TypeError as error:
+        raise TypeError(explain(f"{asked}: {error}", [operand(target)], target.site)) from None
+
+
 def _with_default_updates(
+    ins: Sequence[In],
     outs: Sequence[Variable],
     pairs: list[tuple[Variable, Variable]],
     no_default_updates: bool | Sequence[Variable],
+    replacements: Mapping[Variable, Variable],
 ) -> list[tuple[Variable, Variable]]:
     if isinstance(no_default_updates, bool):
         if no_default_updates:
@@ -289,13 +324,16 @@ def _with_default_updates(
         raise TypeError("function: no_default_updates must be True, False or a list of shared variables")
     pairs = list(pairs)
     done = {target for target, _ in pairs} | excluded
+    cut = {entry.variable for entry in ins}
     while True:
-        found = [x for x in leaves([*outs, *(new for _, new in pairs)]) if isinstance(x, SharedVariable) and x not in done]
-        new_pairs = [(x, matching_update(x, x.default_update)) for x in found if x.default_update is not None]
+        used = leaves([*outs, *(new for _, new in pairs)], stop=cut)
+        found = [x for x in used if isinstance(x, SharedVariable) and x not in done]
         done.update(found)
-        if not new_pairs:
+        targets = [x for x in found if x.default_update is not None]
+        if not targets:
             return pairs
-        pairs += new_pairs
+        news = [matching_update(x, x.default_update) for x in targets]
+        pairs += zip(targets, rebuild(news, replacements), strict=True)
 
 
 # ---- givens ----
@@ -318,10 +356,7 @@ def _givens(givens: Updates, ins: Sequence[In]) -> dict[Variable, Variable]:
                     "leave it out of the inputs or out of givens",
                 )
             )
-        value = as_variable(new)
-        if isinstance(value, Constant) and value.dtype != old.dtype:
-            kind = old.type.clone(shape=value.type.shape)
-            value = Constant(kind, kind.filter(value.data.tolist()))
+        value = in_dtype_of(old, new, f"function: givens replace {old}")
         if value.dtype != old.dtype or value.ndim != old.ndim:
             raise TypeError(
                 explain(
@@ -338,7 +373,7 @@ def _givens(givens: Updates, ins: Sequence[In]) -> dict[Variable, Variable]:
 # ---- what the graph needs ----
 
 
-def _check_used(ins: Sequence[In], roots: Sequence[Variable], given: Sequence[Variable], action: str) -> None:
+def _check_used(ins: Sequence[In], roots: Sequence[Variable], action: str) -> None:
     if action not in ("raise", "warn", "ignore"):
         raise ValueError(f"function: on_unused_input must be 'raise', 'warn' or 'ignore', got {action!r}")
     if action == "ignore":
@@ -360,7 +395,10 @@ def _check_used(ins: Sequence[In], roots: Sequence[Variable], given: Sequence[Va
 
 
 def _check_leaves(
-    ins: Sequence[In], roots: Sequence[Variable], pairs: Sequence[tuple[Variable, Variable]]
+    ins: Sequence[In],
+    roots: Sequence[Variable],
+    pairs: Sequence[tuple[Variable, Variable]],
+    replacements: Mapping[Variable, Variable],
 ) -> list[SharedVariable]:
     """The shared variables among the leaves; a leaf that has no value at all is a MissingInputError."""
     cut = {entry.variable for entry in ins}
@@ -375,7 +413,9 @@ def _check_leaves(
                     f"function: {x} has no value: it is no input, not shared and no constant",
                     [operand(x), f"needed by {operand(user)}"],
                     x.site,
-                    "add it to the inputs, or give it a value with givens={x: ...}",
+                    "add it to the inputs, or give it a value with givens={x: ...}"
+                    if x not in replacements
+                    else "givens apply all at once: what stands in a replacement is not replaced again",
                 )
             )
     for target, _ in pairs:

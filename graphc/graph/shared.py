@@ -73,7 +73,9 @@ class SharedVariable(Variable):
 
         ``borrow=True`` permits graphc to keep `new_value` itself instead of a copy.
         """
-        self.container.value = self._owned(new_value, borrow)
+        array = self._owned(new_value, borrow)
+        with self.container.lock:  # after a call in another thread that is updating it, never in between
+            self.container.value = array
 
     def _owned(self, value: Any, borrow: bool) -> Array:
         try:

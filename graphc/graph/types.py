@@ -137,10 +137,10 @@ class TensorType:
             return source.astype(self.dtype)
         if np.can_cast(source.dtype, self.dtype, "safe"):
             return source.astype(self.dtype)
-        if not isinstance(value, np.ndarray | np.generic):  # Python numbers, lists and tuples of them
+        if not isinstance(value, np.ndarray):  # numbers, and lists and tuples of them
             with np.errstate(all="ignore"):
                 cast = source.astype(self.dtype)
-            if allow_downcast is None and source.dtype.kind == "f" and self.dtype == config.floatX:
+            if allow_downcast is None and source.dtype.kind == "f" and self.dtype == config.floatX and not isinstance(value, np.generic):
                 return cast
             if source.dtype.kind != "c" and np.array_equal(cast, source, equal_nan=source.dtype.kind == "f"):
                 return cast

@@ -48,6 +48,11 @@ def like(ufunc: str) -> DtypeRule:
     return rule
 
 
+def real(operands: tuple[dtypes.Operand, ...]) -> tuple[tuple[str, ...], str]:
+    """Floats, or what becomes a float; there is no such function of complex numbers."""
+    return dtypes.resolve("cbrt", operands, config.floatX)
+
+
 def common(operands: tuple[dtypes.Operand, ...]) -> tuple[tuple[str, ...], str]:
     """All operands are cast to their common dtype, which is that of the result."""
     dtype = dtypes.promote(operands)
@@ -166,8 +171,9 @@ class Elementwise(Op):
     def expand(self, *inputs: Variable) -> Variable | None:
         if self.body is None:
             return None
-        out: Variable = self.body[0](*inputs)
-        _, dtype = self.signature(inputs)
+        loop, dtype = self.signature(inputs)
+        # Like a loop of NumPy: of an int8, the body sees the float16 that the result is computed in.
+        out: Variable = self.body[0](*(ops.cast(x, want) for x, want in zip(inputs, loop, strict=True)))
         return out if out.dtype == dtype else ops.cast(out, dtype)
 
     @property
@@ -214,7 +220,7 @@ def elementwise(
     numpy: the function that computes it on arrays, ``"name"`` in NumPy or ``"module:name"``.
     grad: ``grad(g, out, *inputs)`` returns a gradient for each input; it may have the shape of the result, which is
         summed back to that of the input in one place.  Without it the gradient is derived from the body.
-    dtypes_like: the ufunc whose dtypes it has (by default `numpy`, or "exp" for a body), or a rule.
+    dtypes_like: the ufunc whose dtypes it has (by default `numpy`, or "exp" for a body), or a rule such as `real`.
     zero_grad: the derivative is zero wherever it exists.
     """
 

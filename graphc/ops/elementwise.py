@@ -15,7 +15,7 @@ from graphc.graph.bindings import ops
 from graphc.graph.op import Gradient, Op, as_variables, zero
 from graphc.graph.types import TensorType
 from graphc.graph.variable import Apply, Constant, Variable
-from graphc.ops.declare import Elementwise, common, elementwise, function
+from graphc.ops.declare import Elementwise, common, elementwise, function, real
 
 # A Variable, or what becomes one: a number, an array, a list.
 Tensor = Any
@@ -226,7 +226,7 @@ def round_half_to_even(x: Tensor) -> Tensor:
     """The nearest whole number; halves go to the even one."""
 
 
-@elementwise(zero_grad=True, dtypes_like="rint")
+@elementwise(zero_grad=True, dtypes_like=real)
 def round_half_away_from_zero(x: Tensor) -> Tensor:
     """The nearest whole number; halves go away from zero."""
     nearest = trunc(x)
@@ -278,7 +278,7 @@ def logaddexp(x: Tensor, y: Tensor) -> Tensor:
     """``log(exp(x) + exp(y))`` without overflow."""
 
 
-@elementwise(grad=lambda g, out, x: (g / -expm1(-x),))
+@elementwise(grad=lambda g, out, x: (g / -expm1(-x),), dtypes_like=real)
 def log1mexp(x: Tensor) -> Tensor:
     """``log(1 - exp(x))`` for negative `x`, accurate near 0 and far from it (Maechler 2012, log1mexp)."""
     return switch(x > -LN2, log(-expm1(x)), log1p(-exp(x)))
@@ -373,6 +373,9 @@ def _fill_dtypes(operands: tuple[dtypes.Operand, ...]) -> tuple[tuple[str, ...],
 
 class Fill(Elementwise):
     """``fill(x, value)``: elementwise, but only the shape of the first operand matters."""
+
+    def __reduce__(self) -> Any:
+        return self.name
 
     def make_node(self, *inputs: Any) -> Apply:
         node = super().make_node(*inputs)

@@ -15,7 +15,7 @@ from graphc.graph.bindings import ops
 from graphc.graph.op import Gradient, Op, as_variables, refuse, typed
 from graphc.graph.sizes import Shape, Sizes
 from graphc.graph.variable import Apply, Variable, as_variable
-from graphc.ops.declare import elementwise, function
+from graphc.ops.declare import elementwise, function, real
 from graphc.ops.elementwise import Tensor, abs_, clip, exp, log, log1p, maximum, minimum, switch
 from graphc.ops.reduction import max as largest
 from graphc.ops.reduction import sum as total
@@ -24,26 +24,26 @@ from graphc.ops.shape import arange, dimshuffle, shape_of, through
 # ---- activations ----
 
 
-@elementwise(numpy="scipy.special:expit", grad=lambda g, out, x: (g * out * (1 - out),))
+@elementwise("scipy.special:expit", grad=lambda g, out, x: (g * out * (1 - out),), dtypes_like=real)
 def sigmoid(x: Tensor) -> Tensor:
     """``1 / (1 + exp(-x))`` without overflow."""
     e = exp(-abs_(x))
     return switch(x >= 0, 1, e) / (1 + e)
 
 
-@elementwise(grad=lambda g, out, x: (g * sigmoid(x),))
+@elementwise(grad=lambda g, out, x: (g * sigmoid(x),), dtypes_like=real)
 def softplus(x: Tensor) -> Tensor:
     """Smooth ``maximum(x, 0)``: ``log(1 + exp(x))``, accurate for large ``|x|``."""
     return maximum(x, 0) + log1p(exp(-abs_(x)))
 
 
-@elementwise()
+@elementwise(dtypes_like=real)
 def softsign(x: Tensor) -> Tensor:
     """``x / (1 + |x|)``."""
     return x / (1 + abs_(x))
 
 
-@elementwise()
+@elementwise(dtypes_like=real)
 def hard_sigmoid(x: Tensor) -> Tensor:
     """The straight line ``0.2 x + 0.5`` limited to [0, 1]."""
     return clip(0.2 * x + 0.5, 0, 1)

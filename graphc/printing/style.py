@@ -12,6 +12,11 @@ from graphc.ops.declare import Elementwise
 from .phrase import Printer, Text, Wording
 
 
+def lines(text: Text) -> str:
+    """One line a definition, and the result."""
+    return "\n".join([*(f"{name} = {value}" for name, value in text.definitions), text.result])
+
+
 @dataclass(frozen=True)
 class Style:
     """One way to write expressions.
@@ -33,9 +38,7 @@ class Style:
     brackets: tuple[str, str] = ("(", ")")
     eager: bool = False
     name: Callable[[int], str] = "t{}".format
-    layout: Callable[[Text], str] = lambda text: "\n".join(
-        [*(f"{name} = {value}" for name, value in text.definitions), text.result]
-    )
+    layout: Callable[[Text], str] = lines
 
     def __call__(self, x: Variable) -> Wording:
         """The phrase for one variable."""

@@ -36,6 +36,9 @@ def product_of(variable: Variable) -> Product | None:
     product = Product(False, [], [])
     stack = [(variable, True)]
     while stack:
+        # Factors not looked at yet count too: in a long chain of products they pile up before the first is reached.
+        if len(stack) + len(product.numerator) + len(product.denominator) > MOST_FACTORS:
+            return None
         x, above = stack.pop()
         op = x.owner.op if x.owner is not None else None
         if op is mul and x.owner is not None:
@@ -47,8 +50,6 @@ def product_of(variable: Variable) -> Product | None:
             stack.append((x.owner.inputs[0], above))
         else:
             (product.numerator if above else product.denominator).append(x)
-            if len(product.numerator) + len(product.denominator) > MOST_FACTORS:
-                return None
     return product
 
 

@@ -10,6 +10,7 @@ under a predicate runs only if one of its branches was taken.
 
 from __future__ import annotations
 
+import builtins
 import keyword
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -143,8 +144,8 @@ class _Names:
 
 
 _IDENTIFIER = re.compile(r"[A-Za-z]\w{0,30}", re.ASCII)
-# Names that generated code uses itself; backends add those of the functions they call.
-RESERVED: set[str] = set()
+# Names that generated code uses itself.
+RESERVED: frozenset[str] = frozenset(dir(builtins))
 
 
 def schedule(graph: FunctionGraph, name: str = "function") -> Schedule:
@@ -271,5 +272,5 @@ def copies(steps: Sequence[Step], results: Sequence[Buffer]) -> tuple[bool, ...]
         memory = owned.get(result, frozenset({result}))
         free = all(b.kind == "temporary" and b not in taken for b in memory)
         taken |= memory
-        flags.append(not free and result.variable.ndim > 0)
+        flags.append(not free)
     return tuple(flags)

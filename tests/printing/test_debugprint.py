@@ -204,9 +204,7 @@ def test_a_shared_node_is_printed_once() -> None:
 
 def test_several_outputs() -> None:
     first, second = ifelse(lt(A[0, 0], 0), [A, B], [B, A])
-    assert [line.partition(" [")[0] for line in text([second, first], depth=1).splitlines()] == ["if{count=2}.1", "if{count=2}.0"] or [
-        line.partition(" [")[0] for line in text([second, first], depth=1).splitlines()
-    ] == ["if.1", "if.0"]
+    assert text([second, first], depth=1) == "if.1 [id A] ''   \nif.0 [id A] ''   \n"
 
 
 def test_lists_numbers_and_nodes() -> None:
@@ -238,7 +236,7 @@ def test_where_it_goes(capsys: pytest.CaptureFixture[str]) -> None:
 def test_what_cannot_be_printed() -> None:
     with pytest.raises(TypeError, match="cannot print object"):
         debugprint(object())
-    with pytest.raises(ValueError, match="ids is 'letters'. Use one of 'CHAR', 'int', 'id', ''"):
+    with pytest.raises(ValueError, match=r"ids is 'letters'\. Use one of 'CHAR', 'int', 'id', ''"):
         debugprint(A, ids="letters")
     with pytest.raises(TypeError, match="depth is '3'"):
         debugprint(A, depth="3")  # type: ignore[arg-type]
@@ -258,6 +256,12 @@ def chain(length: int) -> Variable:
     return out
 
 
+def seconds(work: Callable[[], Any]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
 def test_a_deep_graph_starts_its_indentation_anew() -> None:
     lines = text(chain(205), ids="").splitlines()
     assert lines[99] == "  " * 98 + " |tanh  ''   "
@@ -269,14 +273,9 @@ def test_a_deep_graph_starts_its_indentation_anew() -> None:
 
 @pytest.mark.parametrize("printer", [text, min_informative_str])
 def test_a_long_chain(printer: Callable[[Variable], str]) -> None:
-    def seconds(graph: Variable) -> float:
-        start = time.perf_counter()
-        assert printer(graph).count("tanh") == printer(graph).count("\n") + (printer is min_informative_str) - (
-            printer is text
-        )
-        return time.perf_counter() - start
-
-    assert seconds(chain(100_000)) < 20 * seconds(chain(20_000)) + 1
+    short, long = chain(20_000), chain(100_000)
+    assert printer(long).count("tanh") == 100_000
+    assert seconds(lambda: printer(long)) < 20 * seconds(lambda: printer(short)) + 1
 
 
 # ---- min_informative_str ----

@@ -12,6 +12,9 @@ from itertools import combinations, pairwise
 from xml.etree import ElementTree
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from graphc.printing.dot import render_dot
 from graphc.printing.layout import (
     LABEL_FONT_SIZE,
@@ -26,8 +29,6 @@ from graphc.printing.layout import (
 )
 from graphc.printing.picture import EDGE_COLOURS, NODE_COLOURS, SHAPES, Picture, PictureEdge, PictureNode
 from graphc.printing.svg import TEXT_COLOUR, render_svg
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 SVG = "{http://www.w3.org/2000/svg}"
 NASTY = 'a<b> & "c" \'d\' \\n \\ é 中 ]]> \x00\x1b\ud800'

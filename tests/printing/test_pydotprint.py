@@ -98,9 +98,7 @@ class ScanLike(Op):
 def test_edges_into_views_and_overwriting_ops() -> None:
     first, _ = ScanLike()(v, x)
     picture = graph_picture(first[:1])
-    assert [edge.style for edge in picture.edges] == ["", "destroy", "", "view", ""] or Counter(
-        edge.style for edge in picture.edges
-    ) == {"": len(picture.edges) - 2, "destroy": 1, "view": 1}
+    assert Counter(edge.style for edge in picture.edges) == {"": 4, "destroy": 1, "view": 1}
     assert kinds(picture)["ScanLike"] == "scan"
 
 
@@ -154,7 +152,7 @@ def test_branches_are_highlighted() -> None:
 def test_colour_codes() -> None:
     assert kinds(graph_picture(forward, colorCodes={"Dot": "yellow"}))["dot"] == "scan"
     assert kinds(graph_picture(forward, colorCodes={"Dot": "alloc"}))["dot"] == "alloc"
-    with pytest.raises(ValueError, match="the colour 'mauve'. Use one of input, output"):
+    with pytest.raises(ValueError, match=r"the colour 'mauve'\. Use one of input, output"):
         graph_picture(forward, colorCodes={"Dot": "mauve"})
 
 
@@ -222,7 +220,7 @@ def test_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.C
 
 
 def test_formats_that_need_other_programs() -> None:
-    with pytest.raises(ValueError, match=r"cannot write the format 'png'. Use one of 'svg', 'dot'"):
+    with pytest.raises(ValueError, match=r"cannot write the format 'png'\. Use one of 'svg', 'dot'"):
         pydotprint(forward, "network.png")
 
 

@@ -156,13 +156,13 @@ NUMPY.update({leaf.name: np.asarray(value)[()] for leaf, value in VALUES.items()
 NOT_NUMPY = {"softmax", "sigmoid", "set_subtensor", "inc_subtensor"}
 
 
-@ROWS
-def test_numpy_computes_the_same_from_the_text(expression: Variable, math: str, tex: str | None) -> None:
-    text = pp(expression, "math")
-    if NOT_NUMPY & set(re.findall(r"\w+", text)):
-        pytest.skip("not a function of NumPy's")
-    expected = evaluate(expression, VALUES)
-    assert np.array_equal(eval(text, NUMPY), expected)
+READ = [(expression, pp(expression, "math")) for expression, _, _ in STYLES]
+READ = [(expression, text) for expression, text in READ if not NOT_NUMPY & set(re.findall(r"\w+", text))]
+
+
+@pytest.mark.parametrize("expression, text", READ, ids=[text for _, text in READ])
+def test_numpy_computes_the_same_from_the_text(expression: Variable, text: str) -> None:
+    assert np.array_equal(eval(text, NUMPY), evaluate(expression, VALUES))
 
 
 @pytest.mark.parametrize("name", sorted(ELEMENTWISE))
@@ -177,7 +177,7 @@ def test_every_op_that_numpy_has(name: str) -> None:
         try:
             found = eval(pp(expression, "math"), NUMPY)
         except NameError:
-            pytest.skip("not a function of NumPy's")
+            return  # NumPy has no such function
         np.testing.assert_allclose(found, evaluate(expression, VALUES), rtol=1e-14)
 
 
@@ -265,9 +265,8 @@ def test_names_in_latex(name: str, tex: str) -> None:
 @pytest.mark.parametrize("name", sorted(ELEMENTWISE))
 def test_the_latex_of_every_op_is_balanced(name: str) -> None:
     op = ELEMENTWISE[name]
-    operands = [TensorType("bool" if name in ("and_", "or_", "xor", "invert") else "float64", ())() for _ in range(op.nin)]
     try:
-        expression = op(*operands)
+        expression = op(*(TensorType("float64", ())() for _ in range(op.nin)))
     except TypeError:
         expression = op(*(TensorType("int64", ())() for _ in range(op.nin)))
     assert_balanced(latex(expression))

@@ -11,6 +11,7 @@ import numpy as np
 from graphc import dtypes
 from graphc.backends.base import GuardFailed
 from graphc.backends.numpy.spelling import Line, literal, spell
+from graphc.errors import describe
 from graphc.graph.fgraph import Guard
 from graphc.graph.variable import Apply, Constant
 from graphc.ops.declare import Elementwise, load
@@ -40,6 +41,9 @@ class _Renderer:
     def __init__(self, schedule: Schedule) -> None:
         self.schedule = schedule
         self.names: dict[str, Any] = {}
+        buffers = [b for step in schedule.steps if isinstance(step, Compute) for b in (*step.reads, *step.writes)]
+        self.taken = {schedule.name, *schedule.choices.values(), *(b.name for b in (*schedule.inputs, *buffers))}
+        """What functions cannot be called in the source, because the user's variables are."""
         self.lines: list[str] = []
         self.step_of: dict[int, Step] = {}
         self.inlined: dict[Buffer, str] = {}
@@ -60,11 +64,16 @@ class _Renderer:
         while position < len(schedule.steps):
             position = self._block(position)
         results = [
-            f"{b.name}.copy()" if copy else self.operand(b)
+            self._copy(b) if copy else self.operand(b)
             for b, copy in zip(schedule.results, schedule.copies, strict=True)
         ]
         self.write(f"return {', '.join(results)}{',' if len(results) == 1 else ''}" if results else "return ()")
         return Source("\n".join(self.lines) + "\n", self.names, self.step_of)
+
+    def _copy(self, buffer: Buffer) -> str:
+        """A result in memory of its own; of a scalar, ``[()]`` takes the number out of its array."""
+        text = self.operand(buffer)
+        return f"{text}.copy()" if buffer.variable.ndim else f"{text}[()]" if text == buffer.name else text
 
     def _sizes_only_checked(self) -> dict[Buffer, str]:
         """Sizes of inputs that only checks read, as they are written there: ``x.shape[0]``."""
@@ -180,15 +189,19 @@ class _Renderer:
     def use(self, path: str) -> str:
         """Make a function available to the source; returns how it is called there."""
         module, _, name = path.rpartition(":")
-        head = name.split(".")[0]
+        head, *attributes = name.split(".")
         known = "bool_" if head == "bool" else head
-        if known not in self.names:
-            self.names[known] = load(f"{module}:{known}" if module else known)
-        return name if head == known else known
+        here = f"{module or 'np'}_{known}".replace(".", "_") if known in self.taken else known
+        if here not in self.names:
+            self.names[here] = load(f"{module}:{known}" if module else known)
+        return ".".join([here, *attributes])
 
     def fresh(self, prefix: str) -> str:
         """A name that is not taken."""
-        return f"{prefix}{len(self.names)}"
+        number = len(self.names)
+        while f"{prefix}{number}" in self.taken:
+            number += 1
+        return f"{prefix}{number}"
 
 
 def _failure(guard: Guard) -> Callable[[int, int], GuardFailed]:
@@ -206,7 +219,9 @@ def _performer(node: Apply) -> Callable[..., Any]:
         fresh = []
         for i, (result, variable) in enumerate(zip(results, node.outputs, strict=True)):
             array = np.asarray(result, variable.dtype)
-            if not op.aliases(i) and any(np.may_share_memory(array, v) for v in arrays):
+            if array.ndim != variable.ndim:
+                raise TypeError(f"perform returned {describe(array)} for an output of type {variable.type!r}")
+            if not op.aliases(i) and any(np.may_share_memory(array, v) for v in (*arrays, *fresh)):
                 array = array.copy()
             fresh.append(array if array.ndim else array[()])
         return tuple(fresh) if several else fresh[0]

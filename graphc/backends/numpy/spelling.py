@@ -86,7 +86,8 @@ def _elementwise(line: Line) -> str:
         args = [a if x.dtype == want else _astype(line, a, want) for a, x, want in zip(args, line.inputs, loop, strict=True)]
     name = op.numpy.rpartition(":")[2]
     into = line.step.into
-    scalar = line.node.outputs[0].ndim == 0
+    # NumPy's complex scalars order nan otherwise than its arrays do.
+    scalar = line.node.outputs[0].ndim == 0 and not dtypes.is_complex(loop[0])
     if scalar and name in OPERATORS and all(isinstance(x, Constant) or not x.ndim for x in line.inputs):
         call = OPERATORS[name].format(*map(_bracketed, args))
     elif into is not None and name != "where":

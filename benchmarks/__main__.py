@@ -1,0 +1,51 @@
+"""``python -m benchmarks [part ...] [--json FILE]``: all parts, or those named."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import sys
+from datetime import datetime, timezone
+from importlib import metadata
+from pathlib import Path
+
+from benchmarks import scale, startup, steps
+from benchmarks.measure import table
+
+PARTS = {"startup": startup.rows, "steps": steps.rows, "scale": scale.rows}
+PEERS = ("graphc", "numpy", "scipy", "pytensor", "jax", "numexpr", "llvmlite")
+
+
+def versions() -> dict[str, str]:
+    """The versions of what takes part."""
+    found = {"python": platform.python_version(), "machine": platform.machine()}
+    for name in PEERS:
+        try:
+            found[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return found
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("parts", nargs="*", metavar="part", help=f"out of {', '.join(PARTS)}; all by default")
+    parser.add_argument("--json", metavar="FILE", help="write the figures to a file as well")
+    arguments = parser.parse_args()
+    unknown = [part for part in arguments.parts if part not in PARTS]
+    if unknown:
+        parser.error(f"no part called {', '.join(unknown)}; there are {', '.join(PARTS)}")
+    print(", ".join(f"{name} {version}" for name, version in versions().items()))
+    record: dict[str, object] = {"date": datetime.now(timezone.utc).isoformat(timespec="seconds"), **versions()}
+    for part in arguments.parts or PARTS:
+        print(f"\n{part} ...", end="\r", file=sys.stderr)
+        rows = PARTS[part]()
+        print(f"\n{table(rows)}")
+        record[part] = [{"work": row.work, "seconds": dict(row.seconds), "note": row.note} for row in rows]
+    if arguments.json:
+        Path(arguments.json).write_text(json.dumps(record, indent=1) + "\n")
+
+
+if __name__ == "__main__":
+    main()

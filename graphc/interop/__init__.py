@@ -1,0 +1,1 @@
+"""Bridges to other systems: programs that were written for Theano."""
