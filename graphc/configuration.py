@@ -90,48 +90,43 @@ IGNORED: frozenset[str] = frozenset(
 class Configuration:
     """The options as attributes; dotted names work as in Theano: ``config.traceback.limit``."""
 
-    def __init__(self, values: Mapping[str, Any] | None = None, prefix: str = "") -> None:
-        object.__setattr__(self, "_values", {} if values is None else values)
-        object.__setattr__(self, "_prefix", prefix)
+    def __init__(self) -> None:
+        # The values are the attributes themselves, so that reading one costs nothing extra.
+        self.__dict__.update((key, option.default) for key, option in OPTIONS.items())
 
     def __getattr__(self, name: str) -> Any:
-        if name.startswith("__"):
-            raise AttributeError(name)
-        key = self._prefix + name
-        if key in OPTIONS:
-            return self._values.get(key, OPTIONS[key].default)
-        if key in IGNORED:
-            return self._values.get(key, "")
-        if any(known.startswith(key + ".") for known in (*OPTIONS, *IGNORED)):
-            return Configuration(self._values, key + ".")
-        raise AttributeError(_unknown(key))
+        if name in IGNORED:
+            return ""
+        if any(known.startswith(name + ".") for known in (*OPTIONS, *IGNORED)):
+            return Section(self, name + ".")
+        raise AttributeError(name if name.startswith("__") else _unknown(name))
 
     def __setattr__(self, name: str, value: Any) -> None:
-        self.set(self._prefix + name, value)
+        self.set(name, value)
 
     def set(self, key: str, value: Any) -> None:
         """Set the option called `key`; a wrong name or value is an error that lists the right ones."""
         if key in OPTIONS:
             try:
-                self._values[key] = OPTIONS[key].parse(value)
+                self.__dict__[key] = OPTIONS[key].parse(value)
             except ValueError as error:
                 raise ValueError(f"config.{key}: {error}") from None
         elif key in IGNORED:
-            self._values[key] = value
+            self.__dict__[key] = value
         else:
             raise AttributeError(_unknown(key))
 
     @contextlib.contextmanager
     def change_flags(self, **flags: Any) -> Iterator[None]:
         """Set options for the length of a ``with`` block; ``__`` in a name stands for a dot."""
-        before = dict(self._values)
+        before = dict(self.__dict__)
         try:
             for name, value in flags.items():
                 self.set(name.replace("__", "."), value)
             yield
         finally:
-            self._values.clear()
-            self._values.update(before)
+            self.__dict__.clear()
+            self.__dict__.update(before)
 
     def read(self, pairs: Mapping[str, str], source: str) -> None:
         """Take options from a file or the environment; errors name that source."""
@@ -142,11 +137,26 @@ class Configuration:
                 raise type(error)(f"{source}: {error}") from None
 
     def __repr__(self) -> str:
-        rows = (f"{key} = {self._values.get(key, option.default)!r}  # {option.meaning}" for key, option in OPTIONS.items())
-        return "\n".join(rows)
+        return "\n".join(f"{key} = {self.__dict__[key]!r}  # {option.meaning}" for key, option in OPTIONS.items())
 
     def __dir__(self) -> list[str]:
         return ["change_flags", "read", "set", *OPTIONS]
+
+
+class Section:
+    """The options whose names begin with `prefix`: ``config.traceback``."""
+
+    def __init__(self, root: Configuration, prefix: str) -> None:
+        self.__dict__.update(root=root, prefix=prefix)
+
+    def __getattr__(self, name: str) -> Any:
+        key = self.__dict__["prefix"] + name
+        if key in OPTIONS or key in IGNORED:
+            return self.__dict__["root"].__dict__.get(key, "")
+        raise AttributeError(name if name.startswith("__") else _unknown(key))
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        self.__dict__["root"].set(self.__dict__["prefix"] + name, value)
 
 
 def _unknown(key: str) -> str:

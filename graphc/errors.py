@@ -7,6 +7,7 @@ program that built the node, and what to try.  `explain` writes it, so all error
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 MAX_LINES = 15
@@ -93,23 +94,39 @@ def explain(
     return "\n".join((lines + rows + tail)[:MAX_LINES])
 
 
-# Exceptions of Python and NumPy that can be raised again with a longer message.
-_REBUILDABLE: tuple[type[Exception], ...] = (
-    ValueError, TypeError, IndexError, ZeroDivisionError, OverflowError, FloatingPointError, MemoryError,
-    RuntimeError, NotImplementedError, KeyError, ArithmeticError,
-)  # fmt: skip
-
-
 def with_context(error: Exception, message: str) -> Exception:
-    """The same kind of exception with a message that explains; the original stays its ``__cause__``."""
-    for kind in _REBUILDABLE:
-        if type(error) is kind:
-            return kind(message)
-    for kind in _REBUILDABLE:  # a subclass with a constructor of its own, such as numpy.linalg.LinAlgError
-        if isinstance(error, kind):
-            try:
-                rebuilt = type(error)(message)
-            except TypeError:
-                return kind(message)
-            return rebuilt
-    return RuntimeError(f"{type(error).__name__}: {message}")
+    """The same kind of exception with a message that explains; the original stays its ``__cause__``.
+
+    What the original carries, its arguments and attributes, is kept.
+    """
+    kind = type(error)
+    if len(error.args) <= 1:
+        try:
+            told = kind(message)
+        except Exception:  # a constructor that takes something else
+            return _retell(kind, error.args, message, vars(error))
+        if str(told) == message:
+            vars(told).update(vars(error))
+            return told
+    return _retell(kind, error.args, message, vars(error))
+
+
+def _retell(kind: type[Exception], args: tuple[Any, ...], message: str, attributes: dict[str, Any]) -> Exception:
+    """An exception of a subclass of `kind` that differs in its text alone."""
+    retold = _retold(kind)
+    try:
+        told = retold(*args)
+    except Exception:  # the arguments of the exception are not those of its constructor
+        told = retold.__new__(retold, *args)
+        told.args = args
+    vars(told).update(attributes, _message=message)
+    return told
+
+
+@lru_cache(maxsize=256)
+def _retold(kind: type[Exception]) -> type[Exception]:
+    def reduce(self: Any) -> Any:
+        return _retell, (kind, self.args, self._message, dict(vars(self)))
+
+    told = {"__str__": lambda self: self._message, "__reduce__": reduce, "__module__": kind.__module__}
+    return type(kind.__name__, (kind,), told)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import keyword
 import re
+import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -55,6 +56,7 @@ class Function:
         self._positions = {e.name: i for i, e in enumerate(spec.inputs) if e.name is not None}
         self._state_cells = [cell for cell in self._cells if cell is not None]
         self.variants: OrderedDict[frozenset[Axis], Variant] = OrderedDict()
+        self._compiling = threading.RLock()
         self._use(self._variant(self._present_ones()))
         self.trust_input = False
 
@@ -147,21 +149,25 @@ class Function:
         )
 
     def _variant(self, ones: frozenset[Axis]) -> Variant:
-        found = self.variants.get(ones)
-        if found is None:
-            found = compile_variant(self._spec, self._backend, self.numerics, _identifier(self.name), ones)
-            self.variants[ones] = found
-            while len(self.variants) > KEPT_VARIANTS:
-                self.variants.popitem(last=False)
-        self.variants.move_to_end(ones)
-        return found
+        with self._compiling:
+            found = self.variants.get(ones)
+            if found is None:
+                found = compile_variant(self._spec, self._backend, self.numerics, _identifier(self.name), ones)
+                self.variants[ones] = found
+                while len(self.variants) > KEPT_VARIANTS:
+                    self.variants.popitem(last=False)
+            self.variants.move_to_end(ones)
+            return found
 
     def other_variant(self, values: Sequence[Any], failure: GuardFailed) -> tuple[Any, ...]:
         """Run the variant that fits these values, compiling it if need be; ShapeError if none can."""
         variant = self._latest
+        # Another thread may have changed to another variant since: then the failure says nothing about this one.
+        stale = failure.guard not in variant.graph.guards
         for _ in range(10_000):
-            ones = self._adapted(variant, values, failure)
-            variant = self._variant(ones)
+            if not stale:
+                variant = self._variant(self._adapted(variant, values, failure))
+            stale = False
             try:
                 results = variant.executable.run(values)
             except GuardFailed as next_failure:

@@ -31,7 +31,7 @@ def descent(figure: Any, weights: Sequence[float], errors: Sequence[float]) -> N
     figure.set_size_inches(9, 3.6)
     left, right = figure.subplots(1, 2)
     left.plot(weights, color=GREEN)
-    left.axhline(1.4221514550, color=GREY, linestyle=":", label="minimum of the sum")
+    left.axhline(1.42215146, color=GREY, linestyle=":", label="minimum of the sum")
     left.axhline(np.sqrt(2), color=GREY, linestyle="--", label=r"$\sqrt{2}$")
     left.set(title="the weight", xlabel="step", ylabel="w")
     left.legend()

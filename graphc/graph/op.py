@@ -11,8 +11,9 @@ from typing import Any, Union
 
 import numpy as np
 
-from graphc.errors import explain
+from graphc.errors import Site, explain
 from graphc.graph.pattern import Pattern
+from graphc.graph.site import creation_site
 from graphc.graph.sizes import KnownSizes, Shape, Sizes, static_sizes
 from graphc.graph.types import TensorType
 from graphc.graph.variable import Apply, Variable, as_variable, operand
@@ -102,6 +103,8 @@ class Op:
             if x.__class__ is Pattern:
                 return Pattern(op=self, operands=inputs)
         node = self.make_node(*inputs, **kwargs)
+        if not type(self).__module__.startswith("graphc."):
+            _move(node, creation_site())  # not the line of the user's make_node, but the one that uses the op
         return node.outputs[0] if len(node.outputs) == 1 else list(node.outputs)
 
     # ---- identity ----
@@ -137,6 +140,12 @@ class UndefinedGradientOf(Exception):
         self.op = op
 
 
+def _move(node: Apply, site: Site | None) -> None:
+    node.site = site
+    for out in node.outputs:
+        out.site = site
+
+
 def typed(op: Op, inputs: Sequence[Variable], *dtypes: str, weak: bool = False) -> Apply:
     """The Apply of `op` whose outputs have these dtypes and the ranks and sizes that the op's shape rule finds."""
     static = [variable.type.shape for variable in inputs]
@@ -160,6 +169,4 @@ def refuse(
     kind: Callable[[str], Exception], op: Op | str, problem: str, inputs: Sequence[Variable], hint: str | None = None
 ) -> Exception:
     """The error for operands that an op cannot take: names the op, the operands with their types, and what to try."""
-    from graphc.graph.site import creation_site
-
     return kind(explain(f"{op}: {problem}", map(operand, inputs), creation_site(), hint))

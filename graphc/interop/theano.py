@@ -106,9 +106,9 @@ NUMPY_NAMES: dict[str, Any] = {
 
 def asarray(value: Any, dtype: Any = None, order: Any = None) -> Any:
     """``theano._asarray``: an array of that dtype; "floatX" is the configured one."""
-    from graphc import dtypes
+    from graphc.configuration import config
 
-    return np.asarray(value, dtype=None if dtype is None else dtypes.resolve(dtype), order=order)
+    return np.asarray(value, dtype=config.floatX if dtype == "floatX" else dtype, order=order)
 
 
 def default_mode() -> str:

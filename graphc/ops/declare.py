@@ -30,13 +30,16 @@ from graphc.graph.bindings import ops
 from graphc.graph.op import Gradient, Op, Zero, as_variables, refuse, zero
 from graphc.graph.sizes import Shape, Sizes, static_sizes
 from graphc.graph.types import TensorType
-from graphc.graph.variable import Apply, Constant, Variable, operand
+from graphc.graph.variable import Apply, Constant, Variable, constant, operand
 
 GradientRule = Callable[..., Sequence[Gradient]]
 # (dtypes and weakness of the operands) -> (dtypes the operands are cast to, dtype of the result)
 DtypeRule = Callable[[tuple[dtypes.Operand, ...]], "tuple[tuple[str, ...], str]"]
 
 ELEMENTWISE: dict[str, Elementwise] = {}
+
+# NumPy's ufuncs that compare integers of any two dtypes by their values.
+COMPARISONS = frozenset({"less", "less_equal", "greater", "greater_equal", "equal", "not_equal"})
 
 
 def like(ufunc: str) -> DtypeRule:
@@ -57,6 +60,20 @@ def common(operands: tuple[dtypes.Operand, ...]) -> tuple[tuple[str, ...], str]:
     """All operands are cast to their common dtype, which is that of the result."""
     dtype = dtypes.promote(operands)
     return (dtype,) * len(operands), dtype
+
+
+def fits(x: Variable, dtype: str) -> bool:
+    """Whether `dtype` holds `x`, if that is a Python int; other numbers are rounded to what it holds."""
+    if not (x.type.weak and isinstance(x, Constant)) or dtype not in dtypes.INTEGERS or x.dtype not in dtypes.INTEGERS:
+        return True
+    limits = np.iinfo(dtype)
+    return bool(limits.min <= int(x.data) <= limits.max)
+
+
+def converted(data: Any, dtype: str) -> Any:
+    """``data.astype(dtype)`` without warnings: infinities and real parts are what is wanted."""
+    with np.errstate(all="ignore"):
+        return (data.real if np.iscomplexobj(data) and np.dtype(dtype).kind in "iuf" else data).astype(dtype)
 
 
 @cache
@@ -109,10 +126,11 @@ class Elementwise(Op):
 
     def signature(self, inputs: Sequence[Variable]) -> tuple[tuple[str, ...], str]:
         """The dtypes the operands are cast to, and that of the result."""
-        key = (config.floatX, *[(x.type.dtype, x.type.weak) for x in inputs])
+        operands = tuple([(x.type.dtype, x.type.weak) for x in inputs])
+        key = (config.floatX, operands)
         found = self._resolved.get(key)
         if found is None:
-            found = self._resolved[key] = self.rule(tuple([(x.type.dtype, x.type.weak) for x in inputs]))
+            found = self._resolved[key] = self.rule(operands)
         return found
 
     def make_node(self, *inputs: Any) -> Apply:
@@ -120,10 +138,12 @@ class Elementwise(Op):
             raise TypeError(f"{self.name}() takes {self.nin} operand{'s' * (self.nin > 1)}, got {len(inputs)}")
         xs = as_variables(self, inputs)
         try:
-            _, dtype = self.signature(xs)
+            loop, dtype = self.signature(xs)
         except TypeError:
             found = " and ".join(x.dtype for x in xs)
             raise refuse(TypeError, self, f"not defined for {found}", xs, "T.cast(x, dtype)") from None
+        if any([x.type.weak for x in xs]) and not all(map(fits, xs, loop)):
+            return self._with_wide_numbers(xs, loop)
         first = xs[0].type.shape
         if all(x.type.shape == first or not x.type.shape for x in xs) and first:
             shape = first
@@ -136,6 +156,14 @@ class Elementwise(Op):
         weak = all([x.type.weak for x in xs])
         return Apply(self, xs, [TensorType(dtype, shape=shape, weak=weak)])
 
+    def _with_wide_numbers(self, xs: Sequence[Variable], loop: Sequence[str]) -> Apply:
+        """Comparisons are right for every Python int; other ops cannot take one that their dtype does not hold."""
+        wide = [x if fits(x, want) else constant(x.data) for x, want in zip(xs, loop, strict=True)]  # type: ignore[attr-defined]
+        if self.numpy in COMPARISONS:
+            return self.make_node(*wide)
+        number, want = next((x, want) for x, want in zip(xs, loop, strict=True) if not fits(x, want))
+        raise refuse(OverflowError, self, f"{number} is out of bounds for {want}", xs, "T.cast(x, 'int64')")
+
     def strengthen(self, inputs: Sequence[Variable]) -> Sequence[Variable]:
         for x in inputs:
             if x.type.weak:
@@ -144,7 +172,7 @@ class Elementwise(Op):
             return inputs
         loop, _ = self.signature(inputs)
         return [
-            Constant(TensorType(dtype, shape=x.type.shape), x.data, x.name)
+            Constant(TensorType(dtype, shape=x.type.shape), converted(x.data, dtype), x.name)
             if x.type.weak and isinstance(x, Constant)
             else x
             for x, dtype in zip(inputs, loop, strict=True)
@@ -261,7 +289,7 @@ def normalise_axis(op: str, axis: Any, x: Variable) -> tuple[int, ...] | None:
         return None
     if isinstance(axis, Constant):
         axis = axis.data.tolist()
-    axes = [axis] if isinstance(axis, int | np.integer) else list(axis)
+    axes = list(axis) if isinstance(axis, list | tuple | np.ndarray) else [axis]
     result = []
     for a in axes:
         if not isinstance(a, int | np.integer):

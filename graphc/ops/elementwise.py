@@ -12,10 +12,10 @@ import numpy as np
 
 from graphc import dtypes
 from graphc.graph.bindings import ops
-from graphc.graph.op import Gradient, Op, as_variables, zero
+from graphc.graph.op import Gradient, Op, as_variables, refuse, zero
 from graphc.graph.types import TensorType
 from graphc.graph.variable import Apply, Constant, Variable
-from graphc.ops.declare import Elementwise, common, elementwise, function, real
+from graphc.ops.declare import Elementwise, common, converted, elementwise, fits, function, real
 
 # A Variable, or what becomes one: a number, an array, a list.
 Tensor = Any
@@ -424,7 +424,7 @@ class Cast(Elementwise):
         return node
 
     def perform(self, node: Apply, *values: Any) -> Any:
-        return np.asarray(values[0]).astype(self.dtype)
+        return converted(np.asarray(values[0]), self.dtype)
 
     def text(self) -> str:
         return f"Cast{{{self.dtype}}}"
@@ -438,7 +438,9 @@ def cast(x: Any, dtype: Any) -> Variable:
     if source.dtype == name and not source.type.weak:
         return source
     if isinstance(source, Constant):
-        return Constant(TensorType(name, shape=source.type.shape), source.data.astype(name), source.name)
+        if not fits(source, name):
+            raise refuse(OverflowError, "cast", f"{source} is out of bounds for {name}", [source])
+        return Constant(TensorType(name, shape=source.type.shape), converted(source.data, name), source.name)
     out: Variable = Cast(name)(source)
     return out
 

@@ -159,7 +159,7 @@ def _accumulated(
     x = as_variable(x)
     wanted = default(x) if dtype is None else dtypes.check(dtype)
     accumulated = wanted if acc_dtype is None else dtypes.check(acc_dtype)
-    if dtypes.is_complex(x.dtype) and not dtypes.is_complex(accumulated):
+    if not np.can_cast(x.dtype, accumulated, "same_kind"):
         raise refuse(TypeError, name, f"cannot accumulate {x.dtype} in {accumulated}", [x])
     return cast(_reduce(name, x, axis, keepdims, lambda _: accumulated), wanted)
 
@@ -234,10 +234,16 @@ def mean(x: Tensor, axis: Any = None, dtype: Any = None, keepdims: bool = False,
 def var(x: Tensor, axis: Any = None, ddof: int = 0, keepdims: bool = False, corrected: bool = False) -> Variable:
     """The variance along `axis`: the mean of the squared distances from the mean; divisor ``n - ddof``."""
     x = as_variable(x)
-    centred = x - mean(x, axis, keepdims=True)
+    distances = _squared(x - mean(x, axis, keepdims=True))
     if not ddof:
-        return mean(sqr(centred), axis, keepdims=keepdims)
-    return sum(sqr(centred), axis, keepdims=keepdims) / (count(x, axis, centred.dtype) - ddof)  # type: ignore[no-any-return]
+        return mean(distances, axis, keepdims=keepdims)
+    return sum(distances, axis, keepdims=keepdims) / (count(x, axis, distances.dtype) - ddof)  # type: ignore[no-any-return]
+
+
+def _squared(x: Variable) -> Variable:
+    """``|x| ** 2``, a real number also for complex `x`."""
+    out: Variable = sqr(abs_(x) if dtypes.is_complex(x.dtype) else x)
+    return out
 
 
 @function
@@ -260,7 +266,7 @@ def norm(x: Tensor, L: Any, axis: Any = None, keepdims: bool = False) -> Variabl
     if L == 1:
         return sum(abs_(x), axis, keepdims=keepdims)
     if L == 2:
-        out: Variable = sqrt(sum(sqr(x), axis, keepdims=keepdims))
+        out: Variable = sqrt(sum(_squared(x), axis, keepdims=keepdims))
         return out
     return sum(abs_(x) ** L, axis, keepdims=keepdims) ** (1.0 / L)  # type: ignore[no-any-return]
 

@@ -38,6 +38,7 @@ SPREAD = 0.12  # of the width of the widest link between two layers is added to 
 PART_GAP = 36.0  # between unconnected parts
 SLOT = 8.0  # half the width of the strip an edge has to itself where it crosses a layer
 SLANT = 5.0  # how far an edge strays from the middle of that strip
+DEEP = 12.0  # how much lower a node must be than its layer for its edges to keep clear of its neighbours
 LABEL_OFFSET = 6.0  # from an edge to its label
 
 # How much a link wants to be vertical: within a long edge much; below a leaf little, so that parameters hang
@@ -721,13 +722,14 @@ def _routed(part: _Part, graph: _Layered, layers: Sequence[Sequence[int]], x: Se
     boxes = [Box(centre, *_node_size(node)) for centre, node in zip(place, part.nodes, strict=False)]
     routes: list[Route] = []
     for chain, (source, target) in zip(graph.chains, part.ends, strict=True):
-        points = [_border(boxes[source], part.nodes[source].shape, place[chain[1]])]
+        points = _start(boxes[source], part.nodes[source].shape, place[chain[1]], band[graph.layer[source]])
         for before, bend, after in zip(chain, chain[1:], chain[2:], strict=False):
             half = band[graph.layer[bend]] / 2
             slant = _slant(place[before], place[bend], place[after], half)
             points += [place[bend].moved(-slant, -half), place[bend].moved(slant, half)]
-        points.append(_border(boxes[target], part.nodes[target].shape, place[chain[-2]]))
-        routes.append(Route(tuple(points), _label_place(points)))
+        end = _start(boxes[target], part.nodes[target].shape, place[chain[-2]], band[graph.layer[target]])
+        points += reversed(end)
+        routes.append(Route(tuple(points), _label_place(place, chain)))
     return _framed(part, boxes, routes)
 
 
@@ -746,13 +748,12 @@ def _levels(
     return levels
 
 
-def _label_place(points: Sequence[Point]) -> Point:
-    """To the right of an edge where it crosses the last layer before its target, or else half way."""
-    if len(points) == 2:
-        (left, upper), (right, lower) = points
-        return Point((left + right) / 2 + LABEL_OFFSET, (upper + lower) / 2)
-    enter, leave = points[-3:-1]
-    return Point(max(enter.x, leave.x) + LABEL_OFFSET, (enter.y + leave.y) / 2)
+def _label_place(place: Sequence[Point], chain: Sequence[int]) -> Point:
+    """To the right of the last bend of an edge, or else half way."""
+    if len(chain) > 2:
+        return place[chain[-2]].moved(SLANT + LABEL_OFFSET, 0.0)
+    (left, upper), (right, lower) = place[chain[0]], place[chain[1]]
+    return Point((left + right) / 2 + LABEL_OFFSET, (upper + lower) / 2)
 
 
 def _slant(before: Point, bend: Point, after: Point, half: float) -> float:
@@ -762,6 +763,14 @@ def _slant(before: Point, bend: Point, after: Point, half: float) -> float:
     if arriving * leaving <= 0:
         return 0.0
     return copysign(min(abs(arriving) * half, abs(leaving) * half, SLANT), leaving)
+
+
+def _start(box: Box, shape: str, toward: Point, band: float) -> list[Point]:
+    """Where an edge begins or ends. A node much lower than its neighbours is left, or reached, vertically."""
+    border = _border(box, shape, toward)
+    if band - box.height < DEEP:
+        return [border]
+    return [border, Point(border.x, box.centre.y + copysign(band / 2, toward.y - box.centre.y))]
 
 
 def _border(box: Box, shape: str, toward: Point) -> Point:

@@ -184,6 +184,21 @@ def add_zero(context: Context, node: Apply) -> Variable | None:
     return None
 
 
+@rule(18, "exact", sub)
+def sub_zero(context: Context, node: Apply) -> Variable | None:
+    """x - 0 -> x, but for x - -0.0, since -0.0 - -0.0 is 0.0"""
+    x, other = node.inputs
+    value = value_of_constant(other)
+    if value != 0 or isinstance(value, complex) or np.signbit(value):
+        return None
+    return x
+
+
+def _real(context: Context, **found: Variable) -> bool:
+    """A product with 1 + 0j has a nan where a factor is infinite."""
+    return not any(dtypes.is_complex(v.dtype) for v in found.values())
+
+
 def _float(context: Context, **found: Variable) -> bool:
     return all(dtypes.is_inexact(v.dtype) for v in found.values())
 
@@ -193,14 +208,17 @@ def _signed(context: Context, **found: Variable) -> bool:
     return not any(v.dtype == "bool" or v.dtype in dtypes.UNSIGNED for v in found.values())
 
 
+def _signed_real(context: Context, **found: Variable) -> bool:
+    return _signed(context, **found) and _real(context, **found)
+
+
 SIGNS_AND_UNITS = rules(
     18,
     "exact",
-    (mul(1, x), x),
-    (mul(-1, x), -x, _signed),
-    (sub(x, 0), x),
-    (true_div(x, 1), x),
-    (true_div(x, -1), -x, _signed),
+    (mul(1, x), x, _real),
+    (mul(-1, x), -x, _signed_real),
+    (true_div(x, 1), x, _real),
+    (true_div(x, -1), -x, _real),
     (-(-x), x),
     ((-x) / (-y), x / y),
     (x + (-y), x - y),
@@ -245,6 +263,7 @@ CANONICALIZE = table(
     drop_fill,
     unary_of_fill,
     add_zero,
+    sub_zero,
     SIGNS_AND_UNITS,
     sum_of_neg,
     drop_reduction_of_scalar,

@@ -26,6 +26,7 @@ from graphc.graph.bindings import ops
 from graphc.graph.fgraph import FunctionGraph, Interner
 from graphc.graph.op import Op
 from graphc.graph.pattern import Pattern
+from graphc.graph.traverse import toposort
 from graphc.graph.variable import Apply, Constant, Variable
 from graphc.ops.elementwise import Fill, cast
 from graphc.ops.shape import alloc
@@ -81,14 +82,17 @@ class Table:
     rules: tuple[Rule, ...]
     _index: dict[Any, tuple[Rule, ...]] = field(default_factory=dict, compare=False, repr=False)
 
-    def for_op(self, op: Op, allowed: frozenset[str]) -> tuple[Rule, ...]:
-        """The rules to be tried on nodes of this op."""
-        key = (op if op.__props__ is None else type(op), allowed)
+    def for_op(self, op: Op, allowed: frozenset[str], settled: Table | None = None) -> tuple[Rule, ...]:
+        """The rules to be tried on nodes of this op; those of `settled` have been tried already."""
+        key = (op if op.__props__ is None else type(op), allowed, settled.name if settled else None)
         found = self._index.get(key)
         if found is None:
             classes = type(op).__mro__
+            tried = set(map(id, settled.rules)) if settled else ()
             found = self._index[key] = tuple(
-                r for r in self.rules if r.numerics in allowed and (r.key is op or r.key == op or r.key in classes)
+                r
+                for r in self.rules
+                if r.numerics in allowed and id(r) not in tried and (r.key is op or r.key == op or r.key in classes)
             )
         return found
 
@@ -122,8 +126,18 @@ def rules(number: int, numerics: str, *pairs: tuple[Any, ...]) -> list[Rule]:
 
 
 def _pattern_rule(left: Pattern, right: Any, condition: Callable[..., bool] | None) -> Replacement:
+    orders = [left.operands]
+    if getattr(left.op, "commutative", False):
+        orders.append(left.operands[::-1])
+
     def replace(context: Context, node: Apply) -> Variable | None:
+        if not any([all(map(_may_match, order, node.inputs)) for order in orders]):
+            return None
+        dtype = node.outputs[0].dtype
         for found in match(left, node.outputs[0], {}):
+            # A law of arithmetic holds within one dtype: int ** 2.0 is no integer, and x + (-y) no x - y of uint8 y.
+            if any(v.dtype != dtype for v in found.values()):
+                continue
             if condition is None or condition(context, **{p.name: v for p, v in found.items()}):
                 result: Variable = substitute(right, found)
                 return result
@@ -151,6 +165,14 @@ def match(pattern: Any, variable: Variable, found: Bindings) -> Iterator[Binding
     yield from _match_operands(pattern.operands, node.inputs, found)
     if getattr(pattern.op, "commutative", False):
         yield from _match_operands(pattern.operands, node.inputs[::-1], found)
+
+
+def _may_match(pattern: Any, variable: Variable) -> bool:
+    """A quick look at the top of a pattern, which settles most cases."""
+    node = variable.owner
+    if not isinstance(pattern, Pattern):
+        return node is None or isinstance(node.op, Fill)
+    return pattern.op is None or (node is not None and (node.op is pattern.op or node.op == pattern.op))
 
 
 def _match_operands(patterns: Sequence[Any], variables: Sequence[Variable], found: Bindings) -> Iterator[Bindings]:
@@ -197,12 +219,11 @@ class Context:
 
     def __init__(self, graph: FunctionGraph) -> None:
         self.table: Interner = graph.table
-        self._readers: dict[Variable, int] = {}
-        for x in graph.roots:
-            self._readers[x] = self._readers.get(x, 0) + 1
-        for node in graph.toposort():
+        #: The variables of the graph before this phase, with how many nodes and roots read each of them.
+        self.before: dict[Variable, int] = dict.fromkeys(graph.roots, 1)
+        for node in toposort(graph.roots):
             for x in node.inputs:
-                self._readers[x] = self._readers.get(x, 0) + 1
+                self.before[x] = self.before.get(x, 0) + 1
 
     def shape(self, variable: Variable) -> tuple[Any, ...]:
         """The sizes of a variable."""
@@ -214,7 +235,7 @@ class Context:
 
     def read_once(self, variable: Variable) -> bool:
         """Whether a variable of the graph, as it was before this phase, had exactly one reader."""
-        return self._readers.get(variable) == 1
+        return self.before.get(variable) == 1
 
 
 def same_sizes(a: Sequence[Any], b: Sequence[Any]) -> bool:
@@ -222,16 +243,22 @@ def same_sizes(a: Sequence[Any], b: Sequence[Any]) -> bool:
     return len(a) == len(b) and all(n is m or (isinstance(n, int) and n == m) for n, m in zip(a, b, strict=True))
 
 
-def rewrite(graph: FunctionGraph, rules: Table, numerics: str = "default") -> tuple[FunctionGraph, list[Applied]]:
-    """The graph in the normal form of a table, and the trace of all rules applied."""
-    driver = _Driver(graph, rules, ALLOWED[numerics])
+def rewrite(
+    graph: FunctionGraph, rules: Table, numerics: str = "default", settled: Table | None = None
+) -> tuple[FunctionGraph, list[Applied]]:
+    """The graph in the normal form of a table, and the trace of all rules applied.
+
+    settled: a table whose normal form the graph is in already; its rules are tried on new nodes only.
+    """
+    driver = _Driver(graph, rules, ALLOWED[numerics], settled)
     image = driver.normal_forms(graph.roots)
     return graph.map(lambda x: image.get(x, x)), driver.trace
 
 
 class _Driver:
-    def __init__(self, graph: FunctionGraph, rules: Table, allowed: frozenset[str]) -> None:
+    def __init__(self, graph: FunctionGraph, rules: Table, allowed: frozenset[str], settled: Table | None) -> None:
         self.context = Context(graph)
+        self.settled = settled
         self.table = graph.table
         self.rules = rules
         self.allowed = allowed
@@ -286,7 +313,8 @@ class _Driver:
             for new, old in zip(outputs, node.outputs, strict=True):
                 self.table.succeed(new, old)
             return outputs[x.index or 0]
-        for r in self.rules.for_op(node.op, self.allowed):
+        settled = self.settled if x in self.context.before else None
+        for r in self.rules.for_op(node.op, self.allowed, settled):
             found = r.replace(self.context, node)
             if found is None:
                 continue

@@ -12,21 +12,29 @@ from dataclasses import replace
 from graphc.schedule.schedule import Buffer, Check, Choose, Compute, Schedule, Step, owners
 
 
-def plan(schedule: Schedule, reusable: Callable[[Compute], bool]) -> Schedule:
+Test = Callable[[Compute], bool]
+
+
+def plan(schedule: Schedule, reusable: Test, fresh: Test = lambda step: True) -> Schedule:
     """The schedule with `into` set for the steps for which `reusable` holds and a dead buffer of equal size exists.
 
+    fresh: whether the results of a step are new arrays that nobody else may hold; only such memory is used again.
     Steps under a predicate neither take nor leave buffers: whether they ran is not known afterwards.
     """
     owned = owners(schedule.steps)
     last_use = _last_uses(schedule, owned)
-    conditional = {b for s in schedule.steps if isinstance(s, Compute) and s.when for b in s.writes}
+    foreign = {b for s in schedule.steps if isinstance(s, Compute) and (s.when or not fresh(s)) for b in s.writes}
     free: dict[object, list[Buffer]] = {}
     steps: list[Step] = []
     for position, step in enumerate(schedule.steps):
         if not isinstance(step, Compute) or step.when:
             steps.append(step)
             continue
-        dying = [b for b in _memory_read(step, owned) if last_use[b] == position and b.kind == "temporary"]
+        dying = [
+            b
+            for b in _memory_read(step, owned)
+            if last_use[b] == position and b.kind == "temporary" and b not in foreign
+        ]
         into = None
         if reusable(step) and step.writes[0].variable.ndim:
             key = _key(step.writes[0])
@@ -40,10 +48,9 @@ def plan(schedule: Schedule, reusable: Callable[[Compute], bool]) -> Schedule:
                 else:
                     free[key].remove(into)
                 # The result lives on in the memory of `into`, and may be taken over from there.
-        steps.append(replace(step, into=into) if into is not None else step)
+        steps.append(step if into is None else Compute(step.node, step.reads, step.writes, step.when, into))
         for b in dying:
-            if b not in conditional:
-                free.setdefault(_key(b), []).append(b)
+            free.setdefault(_key(b), []).append(b)
     return replace(schedule, steps=tuple(steps))
 
 

@@ -1,5 +1,7 @@
 """``import graphc.tensor as T``: symbolic arrays and the functions on them, under Theano's names."""
 
+# mypy: implicit-reexport
+
 from typing import Any
 
 from graphc.gradient import Lop, Rop, grad, verify_grad

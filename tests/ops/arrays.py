@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -201,3 +202,74 @@ def check(actual: Any, expected: Any, ulps: float = 0, absolute: float = 0) -> N
 
 
 ALL = dtypes.ALL
+
+
+# ---- rows: a function of the room, and what NumPy says it is ----
+
+
+@dataclass(frozen=True)
+class Row:
+    """A call of a function of the room.
+
+    ours, numpy: the call on variables and on arrays; values: the arrays.  Those of float64 stand for any dtype.
+    ulps: the bound on the error.  known: whether the shape of the result follows from those of the operands.
+    derivable: whether it has a derivative with respect to the float64 values.  dtypes: those it is tried with.
+    """
+
+    name: str
+    ours: Callable[..., Any]
+    numpy: Callable[..., Any]
+    values: tuple[Any, ...]
+    ulps: float = 0
+    known: bool = True
+    derivable: bool = True
+    dtypes: Sequence[str] = dtypes.ALL
+
+    def __str__(self) -> str:
+        return self.name
+
+    def arrays(self, dtype: str = "float64", layout: str = "contiguous") -> list[Array]:
+        """The values, those of float64 as another dtype, in a layout."""
+        arrays = [np.asarray(value) for value in self.values]
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            arrays = [a.astype(dtype) if a.dtype == np.float64 else a for a in arrays]
+        return [LAYOUTS[layout](a) for a in arrays]
+
+
+def numbers(*shape: int, seed: int = 0) -> Array:
+    """Distinct numbers between -4 and 4 in float64, none near 0, with exact halves: any dtype holds some of them."""
+    count = int(np.prod(shape))
+    steps = (np.random.default_rng(seed).permutation(count) + 1) / 2
+    signs = np.where(np.arange(count) % 3 == 1, -1, 1)
+    return np.asarray(steps * signs).reshape(shape)
+
+
+def check_row(row: Row, backend: str, dtype: str = "float64", layout: str = "contiguous") -> None:
+    """Value, dtype and shape are those of NumPy."""
+    arrays = row.arrays(dtype, layout)
+    inputs = [tensor(a.dtype.name, a.ndim) for a in arrays]
+    out = row.ours(*inputs)
+    with np.errstate(all="ignore"):
+        want = np.asarray(row.numpy(*[a.astype(a.dtype.name) for a in arrays]))
+    assert out.dtype == want.dtype, f"{out.dtype}, expected {want.dtype}"
+    for way, (got,) in compute([out], list(zip(inputs, arrays, strict=True)), backend):
+        problem = difference(got, want, row.ulps)
+        assert problem is None, f"{row} of {dtype}, {layout}, by {way}: {problem}"
+
+
+def check_shape(row: Row, backend: str) -> None:
+    """The shape is known without computing the array, and before anything runs if those of the operands are."""
+    arrays = row.arrays()
+    want = np.shape(row.numpy(*arrays))
+    fixed = row.ours(*[TensorType(a.dtype.name, shape=a.shape)() for a in arrays])
+    assert fixed.type.shape == want, f"{row}: of fixed sizes {fixed.type}, expected {want}"
+    inputs = [tensor(a.dtype.name, a.ndim) for a in arrays]
+    out = row.ours(*inputs)
+    assert out.ndim == len(want)
+    assert all(n in (None, m) for n, m in zip(out.type.shape, want, strict=True)), f"{row}: {out.type}, expected {want}"
+    f = function(inputs, out.shape, backend=backend, on_unused_input="ignore")
+    check(f(*arrays), np.array(want, np.int64))
+    if out.owner is not None and out.ndim:
+        computed = [step.node.op for step in f.schedule.steps if hasattr(step, "node")]
+        assert out.owner.op not in computed, f"{row}: computed for its shape\n{f.schedule!r}"

@@ -426,8 +426,9 @@ WEAK_OPS = {name: op for name, op in ELEMENTWISE.items() if op.nin == 2 and name
 @pytest.mark.parametrize("number", NUMBERS_OF_PYTHON, ids=repr)
 def test_python_numbers_are_weak(dtype: str, number: Any, backend: str) -> None:
     """``float32 * 2``, ``uint8 + 1``, ``int8 < 300`` on either side, exactly as NumPy has them."""
-    random = rng(dtype, number)
-    x, value = tensor(dtype, 1), sample(dtype, (5,), random)
+    if dtype == "bool" and number == 2**63:
+        pytest.skip("NumPy compares no bool with an int beyond int64; graphc does")
+    x, value = tensor(dtype, 1), np.concatenate([special(dtype), sample(dtype, (5,), rng(dtype, number))])
     outputs, wanted, labels = [], [], []
     for name, op in WEAK_OPS.items():
         for reverse in (False, True):

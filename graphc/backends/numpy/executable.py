@@ -14,7 +14,7 @@ import numpy as np
 
 from graphc.backends.base import GuardFailed
 from graphc.backends.numpy.render import Source, render
-from graphc.backends.numpy.spelling import writes_into
+from graphc.backends.numpy.spelling import spells, writes_into
 from graphc.errors import GraphcError, describe, explain, with_context
 from graphc.schedule.memory import plan
 from graphc.schedule.schedule import Buffer, Compute, Schedule
@@ -24,7 +24,7 @@ _serial = itertools.count()
 
 def compile(schedule: Schedule) -> NumpyExecutable:
     """Make a schedule run."""
-    return NumpyExecutable(plan(schedule, writes_into))
+    return NumpyExecutable(plan(schedule, writes_into, lambda step: spells(step.node.op)))
 
 
 class NumpyExecutable:
@@ -53,7 +53,10 @@ class NumpyExecutable:
         except GuardFailed:
             raise
         except Exception as error:
-            raise self._explained(error) from error
+            explained = self._explained(error)
+            if explained is error:
+                raise
+            raise explained from error
         finally:
             _ERRORS.reset(token)
 

@@ -7,6 +7,7 @@ which NumPy's scalars answer to ten times faster than its functions do.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -112,17 +113,22 @@ def _natural(op: Elementwise, inputs: Sequence[Variable]) -> str | None:
     """The dtype the NumPy function returns for these operands as they are, if its loop is the one the op wants."""
     assert op.numpy is not None
     loop, dtype = op.signature(inputs)
-    if ":" in op.numpy:
-        return dtype if all(x.dtype == want for x, want in zip(inputs, loop, strict=True)) and dtype != "float16" else None
-    if op.numpy == "where":
-        return dtype
-    if op.numpy == "divide" and all(dtypes.is_discrete(x.dtype) for x in inputs):
-        return dtype if dtype == "float64" else None  # NumPy divides integers in float64
+    return dtype if _has_loop(op.numpy, tuple([x.type.dtype for x in inputs]), tuple(loop), dtype) else None
+
+
+@lru_cache(maxsize=4096)
+def _has_loop(numpy: str, operands: tuple[str, ...], loop: tuple[str, ...], dtype: str) -> bool:
+    """Whether NumPy's function takes `operands` through this loop to this dtype of its own accord."""
+    if ":" in numpy:
+        return operands == loop and dtype != "float16"
+    if numpy == "where":
+        return True
+    if numpy == "divide" and all(map(dtypes.is_discrete, operands)):
+        return dtype == "float64"  # NumPy divides integers in float64
     try:
-        found = dtypes.resolve(op.numpy, tuple((x.dtype, False) for x in inputs), str(config.floatX))
+        return dtypes.resolve(numpy, tuple((d, False) for d in operands), dtype) == (loop, dtype)
     except TypeError:
-        return None
-    return dtype if found == (tuple(loop), dtype) else None
+        return False
 
 
 def _bracketed(text: str) -> str:
@@ -134,11 +140,10 @@ def _astype(line: Line, text: str, dtype: str) -> str:
 
 
 def _cast(line: Line) -> str:
-    if line.inputs[0].ndim == 0:
-        if dtypes.is_complex(line.inputs[0].dtype) and not dtypes.is_complex(line.dtype):
-            return f"{line.use(line.dtype)}({line.args[0]}.real)"
-        return f"{line.use(line.dtype)}({line.args[0]})"
-    return _astype(line, line.args[0], line.dtype)
+    text = line.args[0]
+    if dtypes.is_complex(line.inputs[0].dtype) and not dtypes.is_complex(line.dtype) and line.dtype != "bool":
+        text = f"{text}.real"
+    return _astype(line, text, line.dtype) if line.inputs[0].ndim else f"{line.use(line.dtype)}({text})"
 
 
 def _fill(line: Line) -> str:
