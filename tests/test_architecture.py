@@ -44,6 +44,7 @@ class Import(NamedTuple):
     imported: str
     line: int
     is_statement: bool  # or a call of import_module("...")
+    at_run_time: bool  # or only for annotations, under `if TYPE_CHECKING`
 
 
 def module_files(root: Path) -> dict[str, Path]:
@@ -62,14 +63,25 @@ def imports(root: Path) -> list[Import]:
     found = []
     for module, path in files.items():
         package = module if path.name == "__init__.py" else module.rpartition(".")[0]
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for_annotations = {id(inner) for node in ast.walk(tree) if is_type_checking(node) for inner in ast.walk(node)}
+        for node in ast.walk(tree):
             if not isinstance(node, (ast.Import, ast.ImportFrom, ast.Call)):
                 continue
             for name in names_imported_by(node, package):
                 imported = owner_of(name, files)
                 if imported and imported != module:
-                    found.append(Import(module, imported, node.lineno, isinstance(node, ast.stmt)))
+                    at_run_time = id(node) not in for_annotations
+                    found.append(Import(module, imported, node.lineno, isinstance(node, ast.stmt), at_run_time))
     return found
+
+
+def is_type_checking(node: ast.AST) -> bool:
+    """Whether a node is ``if TYPE_CHECKING:``."""
+    match node:
+        case ast.If(test=ast.Name(id="TYPE_CHECKING") | ast.Attribute(attr="TYPE_CHECKING")):
+            return True
+    return False
 
 
 def names_imported_by(node: ast.Import | ast.ImportFrom | ast.Call, package: str) -> Iterator[str]:
@@ -127,7 +139,7 @@ def every_module_has_a_room(root: Path) -> list[str]:
 
 def imports_go_downstairs(root: Path) -> list[str]:
     found = []
-    for importer, imported, line, _ in imports(root):
+    for importer, imported, line, *_ in imports(root):
         here, there = floor_of(importer), floor_of(imported)
         if here is not None and there is not None and there > here:
             found.append(f"{importer} (floor {here}), line {line}, imports {imported} (floor {there})")
@@ -135,12 +147,15 @@ def imports_go_downstairs(root: Path) -> list[str]:
 
 
 def modules_of_a_floor_form_no_cycle(root: Path) -> list[str]:
-    same_floor = [(a, b) for a, b, *_ in imports(root) if floor_of(a) == floor_of(b)]
+    """Annotations may name each other's classes; what runs may not."""
+    same_floor = [(i.importer, i.imported) for i in imports(root) if i.at_run_time]
+    same_floor = [(a, b) for a, b in same_floor if floor_of(a) == floor_of(b)]
     return [f"modules import each other: {cycle}" for cycle in cycles(same_floor)]
 
 
 def rooms_of_a_floor_form_no_cycle(root: Path) -> list[str]:
-    pairs = [(a, b) for a, b, *_ in imports(root) if floor_of(a) == floor_of(b)]
+    pairs = [(i.importer, i.imported) for i in imports(root) if i.at_run_time]
+    pairs = [(a, b) for a, b in pairs if floor_of(a) == floor_of(b)]
     between_rooms = [(str(room_of(a)), str(room_of(b))) for a, b in pairs if room_of(a) != room_of(b)]
     return [f"rooms import each other: {cycle}" for cycle in cycles(between_rooms)]
 
@@ -162,7 +177,7 @@ def backends_are_imported_by_name(root: Path) -> list[str]:
     backends = f"{PACKAGE}.backends"
     return [
         f"{importer}, line {line}, imports {imported}: name the backend by a string and use importlib"
-        for importer, imported, line, is_statement in imports(root)
+        for importer, imported, line, is_statement, _ in imports(root)
         if is_statement
         and room_of(importer) != "backends"
         and imported.startswith(f"{backends}.")

@@ -39,7 +39,7 @@ def test_every_result_is_as_expected(demo: tuple[subprocess.CompletedProcess[str
     assert all(row.endswith(" ok") for row in rows)
     assert f"all {len(rows)} results are as expected" in done.stdout
     for number in ("1.4159216338643326", "1.4215863505344246", "-11.847269294336078"):
-        assert sum(number in row for row in rows) == 1
+        assert any(number in row for row in rows)
 
 
 def test_a_time_for_each_loop(demo: tuple[subprocess.CompletedProcess[str], Path]) -> None:

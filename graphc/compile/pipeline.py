@@ -18,7 +18,7 @@ from graphc.graph.op import Op
 from graphc.graph.variable import Apply, Variable
 from graphc.rewrites.canonicalize import CANONICALIZE
 from graphc.rewrites.engine import Applied, Context, Table, rewrite, rule, table
-from graphc.rewrites.specialize import SPECIALIZE
+from graphc.rewrites.specialize import POWERS, SPECIALIZE
 from graphc.rewrites.stabilize import STABILIZE
 from graphc.schedule.schedule import Schedule, schedule
 
@@ -102,7 +102,10 @@ def lowering(backend: Backend) -> Table:
             """an op the backend does not spell -> its body"""
             return None if backend.spells(node.op) else node.op.expand(*node.inputs)
 
-        found = _LOWERING[backend.__name__] = table("lower", expand_body, SPECIALIZE)  # type: ignore[attr-defined]
+        # Without the stabilising rules, which would make softmax of its own body again.
+        found = _LOWERING[backend.__name__] = table(  # type: ignore[attr-defined]
+            "lower", expand_body, CANONICALIZE, POWERS
+        )
     return found
 
 

@@ -137,7 +137,8 @@ class TensorType:
             return source.astype(self.dtype)
         if np.can_cast(source.dtype, self.dtype, "safe"):
             return source.astype(self.dtype)
-        if not isinstance(value, np.ndarray):  # numbers, and lists and tuples of them
+        to_real = source.dtype.kind == "c" and not dtypes.is_complex(self.dtype)
+        if not isinstance(value, np.ndarray) and not to_real:  # numbers, and lists and tuples of them
             with np.errstate(all="ignore"):
                 cast = source.astype(self.dtype)
             if allow_downcast is None and source.dtype.kind == "f" and self.dtype == config.floatX and not isinstance(value, np.generic):

@@ -159,7 +159,7 @@ def _accumulated(
     x = as_variable(x)
     wanted = default(x) if dtype is None else dtypes.check(dtype)
     accumulated = wanted if acc_dtype is None else dtypes.check(acc_dtype)
-    if not np.can_cast(x.dtype, accumulated, "same_kind"):
+    if dtypes.is_complex(x.dtype) and not dtypes.is_complex(accumulated):
         raise refuse(TypeError, name, f"cannot accumulate {x.dtype} in {accumulated}", [x])
     return cast(_reduce(name, x, axis, keepdims, lambda _: accumulated), wanted)
 

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from graphc.graph.bindings import ops
 from graphc.graph.op import Op
 from graphc.graph.shared import SharedVariable
 from graphc.graph.traverse import toposort
@@ -23,7 +22,6 @@ from graphc.ops.shape import Alloc
 
 from .dot import render_dot
 from .picture import NODE_COLOURS, Picture, PictureEdge, PictureNode
-from .pretty import repr_latex
 from .subject import Subject, destroy_map, subjects, view_map
 from .svg import render_svg
 
@@ -328,6 +326,3 @@ def pydotprint(
     return None
 
 
-ops.bind("to_svg", to_svg)
-ops.bind("to_dot", to_dot)
-ops.bind("repr_latex", repr_latex)

@@ -38,7 +38,7 @@ SPREAD = 0.12  # of the width of the widest link between two layers is added to 
 PART_GAP = 36.0  # between unconnected parts
 SLOT = 8.0  # half the width of the strip an edge has to itself where it crosses a layer
 SLANT = 5.0  # how far an edge strays from the middle of that strip
-DEEP = 12.0  # how much lower a node must be than its layer for its edges to keep clear of its neighbours
+DEEP = 20.0  # edges begin and end vertically at a node so much lower than others of its layer
 LABEL_OFFSET = 6.0  # from an edge to its label
 
 # How much a link wants to be vertical: within a long edge much; below a leaf little, so that parameters hang
@@ -766,7 +766,7 @@ def _slant(before: Point, bend: Point, after: Point, half: float) -> float:
 
 
 def _start(box: Box, shape: str, toward: Point, band: float) -> list[Point]:
-    """Where an edge begins or ends. A node much lower than its neighbours is left, or reached, vertically."""
+    """Where an edge begins, or ends, and how it clears the higher nodes beside."""
     border = _border(box, shape, toward)
     if band - box.height < DEEP:
         return [border]

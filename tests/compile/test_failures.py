@@ -73,7 +73,7 @@ FAILURES: dict[str, Failure] = {
     "OSError": Failure(lambda: fails(FileNotFoundError(2, "mine"))(V), {}, FileNotFoundError, "mine"),
     "MemoryError": Failure(lambda: fails(MemoryError("mine"))(V), {}, MemoryError, "mine"),
     "RecursionError": Failure(lambda: fails(RecursionError("mine"))(V), {}, RecursionError, "mine"),
-    "KeyboardInterrupt": Failure(lambda: fails(KeyboardInterrupt())(V), {}, KeyboardInterrupt, ""),
+    "KeyboardInterrupt": Failure(lambda: fails(KeyboardInterrupt())(V), {}, KeyboardInterrupt, "^$"),
     "SystemExit": Failure(lambda: fails(SystemExit(3))(V), {}, SystemExit, "3"),
     "wrong rank": Failure(lambda: Sloppy(lambda a: a.sum())(V), {}, TypeError, "perform returned"),
     "no array": Failure(lambda: Sloppy(lambda a: "text")(V), {}, ValueError, "text|convert"),
