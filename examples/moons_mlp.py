@@ -30,5 +30,5 @@ predict = graphc.function([X], T.argmax(y_hat, axis=1))
 for i in range(4001):
     loss_now = train(train_X, train_y)
     if i % 1000 == 0:
-        print(f"loss after iteration {i}: {loss_now:.4f}")
+        print(f"loss before step {i}: {loss_now:.4f}")
 print(f"accuracy {np.mean(predict(train_X) == train_y):.3f}")

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import configparser
 import contextlib
+import operator
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -34,18 +35,12 @@ def one_of(*choices: str) -> Callable[[Any], str]:
     return parse
 
 
-def boolean(value: Any) -> bool:
-    """True, False, and the words people write for them."""
-    words = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
-    word = str(value).strip().lower()
-    if word not in words:
-        raise ValueError(f"{value!r} is not a truth value; write True or False")
-    return words[word]
-
-
 def integer(value: Any) -> int:
     """A whole number."""
-    return int(value)
+    try:
+        return int(value) if isinstance(value, str) else operator.index(value)
+    except (TypeError, ValueError):
+        raise ValueError(f"{value!r} is no whole number") from None
 
 
 def text(value: Any) -> str:
@@ -79,11 +74,13 @@ OPTIONS: dict[str, Option] = {
 # Options of Theano that choose compilers, devices and optimizers graphc does not have.  Programs set them, so they
 # are accepted and kept; they change nothing.
 IGNORED: frozenset[str] = frozenset(
-    """allow_gc base_compiledir blas.ldflags cast_policy compiledir cxx deterministic device enable_initial_driver_test
-    force_device gcc.cxxflags int_division lib.cnmem linker nvcc.fastmath on_opt_error on_shape_error openmp optimizer
+    """allow_gc base_compiledir blas.ldflags cast_policy compiledir cuda.root cxx deterministic device dnn.base_path
+    dnn.conv.algo_bwd_data dnn.conv.algo_bwd_filter dnn.conv.algo_fwd dnn.enabled dnn.include_path dnn.library_path
+    enable_initial_driver_test force_device gcc.cxxflags gpuarray.preallocate gpuarray.sched int_division lib.cnmem
+    linker magma.enabled nvcc.fastmath nvcc.flags on_opt_error on_shape_error openmp openmp_elemwise_minsize optimizer
     optimizer_excluding optimizer_including optimizer_verbose print_test_value profile profile_memory
-    profile_optimizer profiling.time_thunks reoptimize_unpickled_function scan.allow_gc warn_float64
-    warn.round""".split()
+    profile_optimizer profiling.time_thunks reoptimize_unpickled_function scan.allow_gc scan.allow_output_prealloc
+    warn_float64 warn.ignore_bug_before warn.round""".split()
 )
 
 

@@ -315,7 +315,9 @@ class Function:
         for old, new in exchange.items():
             if old not in self._spec.shared:
                 raise ValueError(f"{self}.copy: {old} is not a shared variable of this function")
-            if old.dtype != new.dtype or old.ndim != new.ndim:
+            if not isinstance(new, SharedVariable):
+                raise TypeError(f"{self}.copy: {old} can be swapped for another shared variable only, got {new!r}")
+            if not old.type.accepts(new.type):
                 raise TypeError(explain(f"{self}.copy: {new} has another type than {old}", map(operand, (old, new))))
         spec = self._spec
         pairs = () if delete_updates else spec.updates

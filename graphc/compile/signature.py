@@ -145,8 +145,8 @@ def signature(
     outs = roots[: len(outs)]
     pairs = _with_default_updates(ins, outs, pairs, no_default_updates, replacements)
     roots = [*outs, *(new for _, new in pairs)]
-    _check_used(ins, roots, on_unused_input)
     shared = _check_leaves(ins, roots, pairs, replacements)
+    _check_used(ins, roots, on_unused_input)
     return Signature(tuple(ins), tuple(outs), form, tuple(pairs), tuple(shared))
 
 

@@ -63,6 +63,7 @@ class Interner(Sizes):
         self._bearer: dict[Variable, Axis] = {}  # size -> the first variable that has it
         self._age: dict[Variable, int] = {}  # size -> when its bearer was made
         self._agreed: set[tuple[int, int, Predicate]] = set()  # guards under predicates, each written down once
+        self._only_under: dict[Any, Predicate] = {}  # nodes whose sizes agree under a predicate only
         # The user's node that is being entered, and its predicate; None while leaves enter and while rules rewrite.
         self._context: tuple[Apply, Predicate] | None = None
         self._keep: list[Any] = []  # what is known by its id must stay alive
@@ -136,8 +137,15 @@ class Interner(Sizes):
         inputs = [self.constant(x) if isinstance(x, Constant) else x for x in op.strengthen(inputs)]
         key = (op, *map(id, inputs)) if op.pure else (op, object())
         found = self._nodes.get(key)
+        when = ALWAYS if self._context is None else self._context[1]
         if found is not None:
+            if self._context is not None and self._only_under.get(key, when) != when:
+                op.infer_shape(self, inputs, [self._shapes[x] for x in inputs])  # they must agree under this one too
+                if not when:
+                    del self._only_under[key]
             return found.outputs
+        if when:
+            self._only_under[key] = when
         simpler = op.with_sizes(self, inputs)
         if simpler is not None:
             return (self.intern(simpler),)

@@ -117,6 +117,28 @@ def _shared(cls: Any, type: TensorType, name: str | None, strict: bool, allow_do
     return variable
 
 
+def _array(value: Any) -> Array:
+    """`value` as an array of numbers, or a TypeError."""
+    if isinstance(value, Variable) or (isinstance(value, list | tuple) and any(isinstance(v, Variable) for v in value)):
+        problem = f"shared() takes a value, got the symbolic variable {value}"
+        raise TypeError(explain(problem, site=creation_site(), hint="x.eval() for its value"))
+    try:
+        array = value if type(value) is np.ndarray else np.asarray(value)
+    except (ValueError, OverflowError) as error:
+        problem = f"shared(): cannot make an array from {type(value).__name__}: {error}"
+        raise TypeError(explain(problem, site=creation_site())) from None
+    if array.dtype.name not in dtypes.ALL:
+        text = repr(value)
+        raise TypeError(
+            explain(
+                f"shared() takes numbers and arrays of numbers, got {type(value).__name__} {text[:60]}",
+                site=creation_site(),
+                hint=f"np.array(value, dtype=...) with a dtype out of {', '.join(dtypes.ALL)}",
+            )
+        )
+    return array
+
+
 def shared(
     value: Any,
     name: str | None = None,
@@ -141,23 +163,7 @@ def shared(
         >>> w.get_value()
         array(0.5)
     """
-    if isinstance(value, Variable):
-        raise TypeError(
-            explain(f"shared() takes a value, got the symbolic variable {value}", site=creation_site(), hint="x.eval()")
-        )
-    try:
-        array = value if type(value) is np.ndarray else np.asarray(value)
-    except (ValueError, OverflowError) as error:
-        raise TypeError(f"shared(): cannot make an array from {type(value).__name__}: {error}") from None
-    if array.dtype.name not in dtypes.ALL or value is None:
-        text = repr(value)
-        raise TypeError(
-            explain(
-                f"shared() takes numbers and arrays of numbers, got {type(value).__name__} {text[:60]}",
-                site=creation_site(),
-                hint=f"np.array(value, dtype=...) with a dtype out of {', '.join(dtypes.ALL)}",
-            )
-        )
+    array = _array(value)
     if shape is None:
         shape = [1 if flag else None for flag in broadcastable] if broadcastable is not None else [None] * array.ndim
     kind = TensorType(array.dtype.name, shape=shape)

@@ -142,6 +142,9 @@ class KnownSizes(Protocol):
     def same(self, a: Size, b: Size) -> Size:
         """One size for two that must be equal."""
 
+    def meet(self, a: Size, b: Size) -> Size:
+        """One size for two of which one may be 1."""
+
     def size_variable(self, size: Size) -> Variable:
         """A size as an int64 scalar that expressions can use."""
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import operator
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -53,11 +54,14 @@ class TensorType:
     ) -> None:
         if (broadcastable is None) == (shape is None):
             raise TypeError("TensorType(dtype, ...) takes either broadcastable or shape")
+        given = shape if broadcastable is None else broadcastable
+        if type(given) not in (list, tuple) and not isinstance(given, Iterable):
+            raise TypeError("TensorType(dtype, ...) takes a sequence with one entry an axis, such as (False, True)")
         if shape is None:
             assert broadcastable is not None
             shape = [_size_of_flag(flag) for flag in broadcastable]
         object.__setattr__(self, "dtype", dtypes.check(dtype))
-        object.__setattr__(self, "shape", tuple(None if n is None else int(n) for n in shape))
+        object.__setattr__(self, "shape", tuple([None if n is None else _known(n) for n in shape]))
         object.__setattr__(self, "weak", weak)
 
     @property
@@ -109,7 +113,7 @@ class TensorType:
     def filter(self, value: Any, allow_downcast: bool | None = None, strict: bool = False) -> np.ndarray[Any, Any]:
         """`value` as an array of this type, or TypeError.
 
-        Values are cast only where nothing can be lost: int64 to float64, a list of whole numbers to any float.
+        Values are cast only where nothing can be lost: int64 to float64, a number or list to what holds it exactly.
         Python floats also go into a float32 of ``config.floatX``.  ``allow_downcast=True`` casts whatever NumPy
         can cast; ``False`` forbids the exception for floats.  ``strict=True`` takes arrays of this type alone.
         """
@@ -141,9 +145,10 @@ class TensorType:
         if not isinstance(value, np.ndarray) and not to_real:  # numbers, and lists and tuples of them
             with np.errstate(all="ignore"):
                 cast = source.astype(self.dtype)
-            if allow_downcast is None and source.dtype.kind == "f" and self.dtype == config.floatX and not isinstance(value, np.generic):
+            python_floats = source.dtype.kind == "f" and not isinstance(value, np.generic)
+            if allow_downcast is None and python_floats and self.dtype == config.floatX:
                 return cast
-            if source.dtype.kind != "c" and np.array_equal(cast, source, equal_nan=source.dtype.kind == "f"):
+            if np.array_equal(cast, source, equal_nan=source.dtype.kind in "fc"):
                 return cast
         raise TypeError(
             f"cannot make {self.dtype} from {source.dtype} without risking loss of precision: "
@@ -167,7 +172,17 @@ class TensorType:
 def _size_of_flag(flag: bool | int | None) -> int | None:
     if flag is None or flag is False:
         return None
-    return 1 if flag is True else int(flag)
+    return 1 if flag is True else _known(flag)
+
+
+def _known(size: Any) -> int:
+    try:
+        n = operator.index(size)
+    except TypeError:
+        raise TypeError(f"the size of an axis is an int or None, got {type(size).__name__} {size!r}") from None
+    if n < 0:
+        raise ValueError(f"the size of an axis is an int or None, got the negative {n}")
+    return n
 
 
 def _make(dtype: str, shape: StaticShape, weak: bool) -> TensorType:

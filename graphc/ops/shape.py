@@ -15,7 +15,7 @@ from graphc.graph.sizes import KnownSizes, Shape, Size, Sizes
 from graphc.graph.types import TensorType
 from graphc.graph.variable import Apply, Constant, Variable, as_variable, constant
 from graphc.ops.declare import function, normalise_axis
-from graphc.ops.elementwise import Tensor, cast, fill, full_like
+from graphc.ops.elementwise import Tensor, cast, fill, zeros_like
 
 
 def as_size(op: str, value: Any) -> Variable:
@@ -85,13 +85,19 @@ def shape_of(x: Variable, axis: int) -> Variable:
 ops.bind("shape_of", shape_of)
 
 
+def length(x: Variable, axis: int) -> Variable:
+    """The size of `x` along `axis`: a constant if it is known."""
+    n = x.type.shape[axis]
+    return shape_of(x, axis) if n is None else constant(np.int64(n))
+
+
 @function
 def shape(x: Tensor) -> Variable:
     """The shape of `x`: an int64 vector with one entry an axis."""
     x = as_variable(x)
     if not x.ndim:
         return constant(np.zeros(0, np.int64))
-    return stack([constant(np.int64(n)) if n is not None else shape_of(x, i) for i, n in enumerate(x.type.shape)])
+    return stack([length(x, i) for i in range(x.ndim)])
 
 
 @function
@@ -155,7 +161,7 @@ class Reshape(Op):
         self, gs: Sequence[Gradient], outs: Sequence[Variable], inputs: Sequence[Variable]
     ) -> Sequence[Gradient]:
         x = inputs[0]
-        return [through(gs[0], lambda g: reshape(g, [shape_of(x, i) for i in range(x.ndim)])), *[None] * self.ndim]
+        return [through(gs[0], lambda g: reshape(g, [length(x, i) for i in range(x.ndim)])), *[None] * self.ndim]
 
     def text(self) -> str:
         return f"Reshape{{{self.ndim}}}"
@@ -186,7 +192,7 @@ def flatten(x: Tensor, ndim: int = 1, outdim: int | None = None) -> Variable:
         raise refuse(ValueError, "flatten", f"ndim must be between 1 and {max(x.ndim, 1)}, got {ndim}", [x])
     if ndim == x.ndim:
         return x  # type: ignore[no-any-return]
-    return reshape(x, [*(shape_of(x, i) for i in range(ndim - 1)), -1])
+    return reshape(x, [*(length(x, i) for i in range(ndim - 1)), -1])
 
 
 class DimShuffle(Op):
@@ -217,8 +223,8 @@ class DimShuffle(Op):
     def perform(self, node: Apply, *values: Any) -> Any:
         kept = [int(i) for i in self.new_order if i != "x"]
         moved = np.transpose(values[0], kept + list(self.dropped))
-        index: list[Any] = [None if i == "x" else slice(None) for i in self.new_order]
-        return moved[tuple(index + [0] * len(self.dropped))]
+        rest = np.squeeze(moved, tuple(range(len(kept), moved.ndim)))  # a ValueError if a size is not 1
+        return rest[tuple(None if i == "x" else slice(None) for i in self.new_order)]
 
     def gradient(
         self, gs: Sequence[Gradient], outs: Sequence[Variable], inputs: Sequence[Variable]
@@ -273,7 +279,8 @@ def swapaxes(x: Tensor, axis1: int, axis2: int) -> Variable:
     """`x` with two axes exchanged."""
     x = as_variable(x)
     axes = list(range(x.ndim))
-    axes[axis1], axes[axis2] = axes[axis2], axes[axis1]
+    (first,), (second,) = (normalise_axis("swapaxes", axis, x) or () for axis in (axis1, axis2))
+    axes[first], axes[second] = second, first
     return dimshuffle(x, *axes)
 
 
@@ -283,6 +290,8 @@ def expand_dims(x: Tensor, axis: int | Sequence[int]) -> Variable:
     x = as_variable(x)
     axes = [axis] if isinstance(axis, int) else list(axis)
     ndim = x.ndim + len(axes)
+    if any(not -ndim <= a < ndim for a in axes) or len({a % ndim for a in axes}) != len(axes):
+        raise refuse(ValueError, "expand_dims", f"axis {axis} does not name new axes of a result with {ndim}", [x])
     new = {a % ndim for a in axes}
     old = iter(range(x.ndim))
     return dimshuffle(x, *("x" if i in new else next(old) for i in range(ndim)))
@@ -352,7 +361,8 @@ class SumTo(Op):
             if isinstance(size, int) and size == 1 and have[extra + axis] != 1:
                 axes.append(extra + axis)
             else:
-                sizes.same(have[extra + axis], size)
+                # Where `x` turns out to have size 1, this is a sum after all.
+                (sizes.same if have[extra + axis] == 1 else sizes.meet)(have[extra + axis], size)
         if not axes:
             return g
         if len(axes) == extra:  # new axes on the left are all there is to sum
@@ -447,7 +457,9 @@ def empty(shape: Any, dtype: Any = None) -> Variable:
     return zeros(shape, dtype)
 
 
-empty_like = full_like
+def empty_like(x: Tensor, dtype: Any = None) -> Variable:
+    """An array in the shape of `x` whose values do not matter (they are zeros)."""
+    return zeros_like(x, dtype)
 
 
 # ---- arrays from nothing ----
@@ -548,7 +560,7 @@ def eye(n: Tensor, m: Tensor = None, k: Tensor = 0, dtype: Any = None) -> Variab
 def identity_like(x: Tensor) -> Variable:
     """The identity matrix in the shape and dtype of the matrix `x`."""
     x = as_variable(x)
-    return eye(shape_of(x, 0), shape_of(x, 1), dtype=x.dtype)
+    return eye(length(x, 0), length(x, 1), dtype=x.dtype)
 
 
 # ---- several arrays into one ----

@@ -22,6 +22,7 @@ _DRAWING = "graphc.printing.drawing"
 ops.bind("to_svg", f"{_DRAWING}:to_svg")
 ops.bind("to_dot", f"{_DRAWING}:to_dot")
 ops.bind("repr_latex", "graphc.printing.pretty:repr_latex")
+ops.bind("short_text", "graphc.printing.pretty:short_text")
 
 
 def __getattr__(name: str) -> Any:

@@ -722,14 +722,17 @@ def _routed(part: _Part, graph: _Layered, layers: Sequence[Sequence[int]], x: Se
     boxes = [Box(centre, *_node_size(node)) for centre, node in zip(place, part.nodes, strict=False)]
     routes: list[Route] = []
     for chain, (source, target) in zip(graph.chains, part.ends, strict=True):
-        points = _start(boxes[source], part.nodes[source].shape, place[chain[1]], band[graph.layer[source]])
+        start = _end(boxes[source], part.nodes[source].shape, place[chain[1]], band[graph.layer[source]])
+        end = _end(boxes[target], part.nodes[target].shape, place[chain[-2]], band[graph.layer[target]])
+        points = start
+        label = Point(*((a + b) / 2 for a, b in zip(start[0], end[0], strict=True)))
         for before, bend, after in zip(chain, chain[1:], chain[2:], strict=False):
             half = band[graph.layer[bend]] / 2
             slant = _slant(place[before], place[bend], place[after], half)
             points += [place[bend].moved(-slant, -half), place[bend].moved(slant, half)]
-        end = _start(boxes[target], part.nodes[target].shape, place[chain[-2]], band[graph.layer[target]])
+            label = place[bend].moved(abs(slant), 0.0)  # in the end that of the last bend
         points += reversed(end)
-        routes.append(Route(tuple(points), _label_place(place, chain)))
+        routes.append(Route(tuple(points), label.moved(LABEL_OFFSET, 0.0)))
     return _framed(part, boxes, routes)
 
 
@@ -748,14 +751,6 @@ def _levels(
     return levels
 
 
-def _label_place(place: Sequence[Point], chain: Sequence[int]) -> Point:
-    """To the right of the last bend of an edge, or else half way."""
-    if len(chain) > 2:
-        return place[chain[-2]].moved(SLANT + LABEL_OFFSET, 0.0)
-    (left, upper), (right, lower) = place[chain[0]], place[chain[1]]
-    return Point((left + right) / 2 + LABEL_OFFSET, (upper + lower) / 2)
-
-
 def _slant(before: Point, bend: Point, after: Point, half: float) -> float:
     """How far right of a bend an edge leaves its layer, and how far left it enters: 0 where it turns."""
     arriving = (bend.x - before.x) / (bend.y - before.y)
@@ -765,7 +760,7 @@ def _slant(before: Point, bend: Point, after: Point, half: float) -> float:
     return copysign(min(abs(arriving) * half, abs(leaving) * half, SLANT), leaving)
 
 
-def _start(box: Box, shape: str, toward: Point, band: float) -> list[Point]:
+def _end(box: Box, shape: str, toward: Point, band: float) -> list[Point]:
     """Where an edge begins, or ends, and how it clears the higher nodes beside."""
     border = _border(box, shape, toward)
     if band - box.height < DEEP:

@@ -154,6 +154,16 @@ def latex(x: Any, max_length: int | None = MAX_LENGTH) -> str:
     return pprint(x, "latex", max_length)
 
 
+# What a line of a trace has room for.
+SHORT = 110
+
+
+def short_text(x: Variable) -> str:
+    """An expression in one line, cut to what can be read."""
+    text = pp(x, "math", max_length=10 * SHORT).splitlines()[-1]
+    return text if len(text) <= SHORT else text[: SHORT - 3] + "..."
+
+
 # MathJax takes seconds for more than this, and nobody reads it.
 LONGEST_SHOWN = 4_000
 

@@ -1,6 +1,6 @@
-"""Whole products: the factors above and below the line of ``a * b / (c * d)``, signs tracked.
+"""Whole products and sums: the factors above and below the line of ``a * b / (c * d)``, the terms of ``a + b - c``.
 
-``mul``, ``true_div`` and ``neg`` are binary and unary; a rule that needs the whole product collects it here.
+``mul``, ``add`` and their relatives are binary and unary; a rule that needs the whole product or sum collects it here.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 from graphc.graph.types import TensorType
 from graphc.graph.variable import Constant, Variable
-from graphc.ops.elementwise import mul, neg, true_div
+from graphc.ops.elementwise import add, mul, neg, sub, true_div
 
 # A product with more factors is looked at in parts: collecting costs time at every node of a chain.
 MOST_FACTORS = 16
@@ -51,6 +51,50 @@ def product_of(variable: Variable) -> Product | None:
         else:
             (product.numerator if above else product.denominator).append(x)
     return product
+
+
+@dataclass
+class Total:
+    """``sum(positive) - sum(negative)``."""
+
+    positive: list[Variable]
+    negative: list[Variable]
+
+    def expression(self, dtype: str) -> Variable:
+        """The sum as an expression."""
+        if not self.positive and not self.negative:
+            return Constant(TensorType(dtype, ()), 0)
+        if not self.positive:
+            return -_added(self.negative)  # type: ignore[no-any-return]
+        above = _added(self.positive)
+        return above - _added(self.negative) if self.negative else above  # type: ignore[no-any-return]
+
+
+def terms_of(variable: Variable) -> Total | None:
+    """The terms of a sum; None if there are too many."""
+    total = Total([], [])
+    stack = [(variable, True)]
+    while stack:
+        if len(stack) + len(total.positive) + len(total.negative) > MOST_FACTORS:
+            return None
+        x, plus = stack.pop()
+        op = x.owner.op if x.owner is not None else None
+        if x.owner is not None and op is add:
+            stack += [(x.owner.inputs[1], plus), (x.owner.inputs[0], plus)]
+        elif x.owner is not None and op is sub:
+            stack += [(x.owner.inputs[1], not plus), (x.owner.inputs[0], plus)]
+        elif x.owner is not None and op is neg:
+            stack.append((x.owner.inputs[0], not plus))
+        else:
+            (total.positive if plus else total.negative).append(x)
+    return total
+
+
+def _added(terms: list[Variable]) -> Any:
+    result: Any = terms[0]
+    for term in terms[1:]:
+        result = result + term
+    return result
 
 
 def _multiplied(factors: list[Variable], dtype: str) -> Any:

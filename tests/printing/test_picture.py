@@ -31,7 +31,7 @@ from graphc.printing.picture import EDGE_COLOURS, NODE_COLOURS, SHAPES, Picture,
 from graphc.printing.svg import TEXT_COLOUR, render_svg
 
 SVG = "{http://www.w3.org/2000/svg}"
-NASTY = 'a<b> & "c" \'d\' \\n \\ é 中 ]]> \x00\x1b\ud800'
+NASTY = "a<b> & \"c\" 'd' \\n \\ é 中 ]]> \x00\x1b\ud800"
 
 # left, top, right, bottom
 Rectangle = tuple[float, float, float, float]
@@ -83,7 +83,9 @@ def pictures(draw: st.DrawFn) -> Picture:
         )
         for n in range(count)
     ]
-    ends = st.tuples(st.integers(0, count - 1), st.integers(0, count - 1)).filter(lambda end: end[0] != end[1])
+    ends = st.tuples(st.integers(0, count - 1), st.integers(0, count - 1)).filter(
+        lambda end: end[0] != end[1]
+    )
     edges = [
         PictureEdge(f"n{min(end)}", f"n{max(end)}", draw(labels), draw(st.sampled_from(sorted(EDGE_COLOURS))))
         for end in (draw(st.lists(ends, max_size=30)) if count > 1 else [])
@@ -163,9 +165,7 @@ def test_layout_of_any_graph(picture: Picture) -> None:
 
 
 def places(picture: Picture) -> dict[str, Point]:
-    return {
-        node.key: box.centre for node, box in zip(picture.nodes, arrange(picture).boxes, strict=True)
-    }
+    return {node.key: box.centre for node, box in zip(picture.nodes, arrange(picture).boxes, strict=True)}
 
 
 def test_a_chain_is_a_vertical_line() -> None:
@@ -294,7 +294,9 @@ def test_svg_is_valid_xml(picture: Picture) -> None:
     assert root.tag == f"{SVG}svg"
     width, height = float(root.get("width", "")), float(root.get("height", ""))
     assert root.get("viewBox") == f"0 0 {width:g} {height:g}" or width >= 1e5
-    assert len(list(root.iter(f"{SVG}ellipse"))) + len(list(root.iter(f"{SVG}rect"))) == 1 + len(picture.nodes)
+    assert len(list(root.iter(f"{SVG}ellipse"))) + len(list(root.iter(f"{SVG}rect"))) == 1 + len(
+        picture.nodes
+    )
     assert len(list(curves(svg))) == len(picture.edges)
 
 

@@ -216,7 +216,7 @@ def _performer(node: Apply) -> Callable[..., Any]:
         arrays = tuple(np.asarray(v) for v in values)
         out = op.perform(node, *arrays)
         results = tuple(out) if several else (out,)
-        fresh = []
+        fresh: list[Any] = []
         for i, (result, variable) in enumerate(zip(results, node.outputs, strict=True)):
             array = np.asarray(result, variable.dtype)
             if array.ndim != variable.ndim:

@@ -1,0 +1,364 @@
+"""The laws of arithmetic: cancellation, powers, inverse pairs, comparisons, and logic.
+
+Few of these hold for floats as they do for real numbers.  Each is in the class that it belongs to: ``x - x -> 0`` hides
+a nan, so it is algebraic and off by default; ``log(exp(x)) -> x`` only avoids an overflow, so it is stable.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from graphc import dtypes
+from graphc.graph.pattern import wildcards
+from graphc.graph.types import TensorType
+from graphc.graph.variable import Apply, Constant, Variable
+from graphc.ops.elementwise import (
+    Cast,
+    abs_,
+    add,
+    and_,
+    arccos,
+    arccosh,
+    arcsin,
+    arcsinh,
+    arctanh,
+    cast,
+    cos,
+    cosh,
+    eq,
+    exp,
+    expm1,
+    ge,
+    gt,
+    int_div,
+    invert,
+    le,
+    log,
+    log1p,
+    lt,
+    maximum,
+    minimum,
+    mul,
+    neq,
+    or_,
+    pow,
+    reciprocal,
+    sgn,
+    sin,
+    sinh,
+    sqr,
+    sqrt,
+    sub,
+    switch,
+    tanh,
+    true_div,
+    xor,
+)
+from graphc.ops.shape import ShapeOf
+from graphc.rewrites.engine import Context, rule, rules, value_of_constant
+from graphc.rewrites.products import product_of, terms_of
+
+x, y, z = wildcards("x y z")
+NAN = float("nan")
+
+
+def whole(context: Context, **found: Variable) -> bool:
+    """All are integers or bools."""
+    return all(dtypes.is_discrete(v.dtype) for v in found.values())
+
+
+def real(context: Context, **found: Variable) -> bool:
+    """All are floats."""
+    return all(dtypes.is_float(v.dtype) for v in found.values())
+
+
+# ---- 17: whole sums and products ----
+
+
+@rule(17, "algebraic", true_div, mul)
+def cancel_factors(context: Context, node: Apply) -> Variable | None:
+    """a * b / b -> a, anywhere in a product; wrong where b is 0, inf or nan"""
+    product = product_of(node.outputs[0])
+    if product is None or not product.denominator:
+        return None
+    before = len(product.denominator)
+    for factor in list(product.denominator):
+        if factor in product.numerator:
+            product.numerator.remove(factor)
+            product.denominator.remove(factor)
+    return None if len(product.denominator) == before else product.expression(node.outputs[0].dtype)
+
+
+@rule(17, "algebraic", add, sub)
+def cancel_terms(context: Context, node: Apply) -> Variable | None:
+    """a + b - b -> a, anywhere in a sum; wrong where b is inf or nan, and where digits cancel"""
+    total = terms_of(node.outputs[0])
+    if total is None:
+        return None
+    before = len(total.negative)
+    for term in list(total.negative):
+        if term in total.positive:
+            total.positive.remove(term)
+            total.negative.remove(term)
+    return None if len(total.negative) == before else total.expression(node.outputs[0].dtype)
+
+
+@rule(17, "rounding", mul)
+def merge_constant_factors(context: Context, node: Apply) -> Variable | None:
+    """2 * (x * 3) -> 6 * x; the order of roundings changes, not their number"""
+    for constant, other in (node.inputs, node.inputs[::-1]):
+        c = value_of_constant(constant)
+        inner = other.owner
+        if c is None or inner is None or inner.op is not mul or other.dtype != node.outputs[0].dtype:
+            continue
+        for second, rest in (inner.inputs, inner.inputs[::-1]):
+            d = value_of_constant(second)
+            if d is None or rest.dtype != other.dtype or not _moderate(c) or not _moderate(d):
+                continue
+            merged = np.asarray(c, other.dtype) * np.asarray(d, other.dtype)
+            return mul(Constant(TensorType(other.dtype, ()), merged), rest)  # type: ignore[no-any-return]
+    return None
+
+
+def _moderate(c: Any) -> bool:
+    """A number that takes nothing out of the range of a float."""
+    return not isinstance(c, complex) and 2.0**-20 <= abs(c) <= 2.0**20
+
+
+@rule(18, "algebraic", mul, true_div)
+def zero_times(context: Context, node: Apply) -> Variable | None:
+    """0 * x -> 0 and 0 / x -> 0; nan where x is inf, nan or (below the line) 0"""
+    first, second = node.inputs
+    if value_of_constant(first) == 0 or (node.op is mul and value_of_constant(second) == 0):
+        return _number(0, node)
+    return None
+
+
+def _number(value: Any, node: Apply) -> Variable:
+    """A number in the dtype of the result; the driver gives it its shape."""
+    return Constant(TensorType(node.outputs[0].dtype, ()), value)
+
+
+WHOLE_UNITS = rules(18, "exact", (int_div(x, 1), x, whole))
+
+# ---- 19: powers ----
+
+
+@rule(19, "rounding", pow)
+def power_by_multiplication(context: Context, node: Apply) -> Variable | None:
+    """x ** n -> products, for whole n with |n| <= 8; any other power stays one"""
+    base, exponent = node.inputs
+    n = value_of_constant(exponent)
+    if n is None or isinstance(n, complex) or n != int(n if abs(n) < 100 else 0) or not 2 <= abs(n) <= 8:
+        return None
+    if base.dtype != node.outputs[0].dtype or (n < 0 and dtypes.is_discrete(base.dtype)):
+        return None
+    power = _product_power(base, abs(int(n)))
+    return reciprocal(power) if n < 0 else power  # type: ignore[no-any-return]
+
+
+def _product_power(base: Variable, n: int) -> Any:
+    """Repeated squaring."""
+    result: Any = None
+    square: Any = base
+    while n:
+        if n & 1:
+            result = square if result is None else result * square
+        n >>= 1
+        if n:
+            square = sqr(square)
+    return result
+
+
+@rule(19, "exact", pow)
+def trivial_power(context: Context, node: Apply) -> Variable | None:
+    """x ** 0 -> 1 and 1 ** x -> 1 (of nan too, says IEEE 754); x ** 1 -> x"""
+    base, exponent = node.inputs
+    n = value_of_constant(exponent)
+    if n == 0 or value_of_constant(base) == 1:
+        return _number(1, node)
+    return base if n == 1 else None
+
+
+POWERS = [
+    *rules(19, "exact", (x * x, sqr(x))),
+    *rules(19, "rounding", (pow(x, -1), reciprocal(x), real)),
+    # A sum of exponents rounds to the precision of the exponents: exp(350.1) * exp(349.7) has error 1e-16, but
+    # exp(699.8) one of 5e-14.  So these are laws of real numbers only.
+    *rules(
+        19,
+        "algebraic",
+        (exp(x) * exp(y), exp(x + y)),
+        (pow(x, y) * pow(x, z), pow(x, y + z)),
+        (x / exp(y), x * exp(-y)),
+    ),
+]
+
+# ---- 20: a function and its inverse ----
+
+INVERSES = [
+    *rules(
+        20,
+        "stable",
+        (log(exp(x)), x),
+        (log1p(expm1(x)), x),
+        (sqrt(sqr(x)), abs_(x)),
+        (arcsinh(sinh(x)), x),
+        (sinh(arcsinh(x)), x),
+        (reciprocal(reciprocal(x)), x, real),
+        # Outside its domain the inner function is nan, and so is the whole.
+        (exp(log(x)), switch(ge(x, 0), x, NAN), real),
+        (expm1(log1p(x)), switch(ge(x, -1), x, NAN), real),
+        (exp(log1p(x)), switch(ge(x, -1), 1 + x, NAN), real),
+        (cosh(arccosh(x)), switch(ge(x, 1), x, NAN), real),
+        (tanh(arctanh(x)), switch(le(abs_(x), 1), x, NAN), real),
+        (sin(arcsin(x)), switch(le(abs_(x), 1), x, NAN), real),
+        (cos(arccos(x)), switch(le(abs_(x), 1), x, NAN), real),
+    ),
+    *rules(20, "exact", (invert(invert(x)), x), (abs_(abs_(x)), abs_(x)), (abs_(-x), abs_(x), real)),
+]
+
+# ---- 21: absolute values ----
+
+ABSOLUTES = [
+    *rules(21, "exact", (abs_(sqr(x)), sqr(x), real)),
+    *rules(21, "algebraic", (x / abs_(x), sgn(x), real)),  # 0 / 0 is nan, the sign of 0 is 0
+]
+
+# ---- 24: comparisons whose outcome is known ----
+
+COMPARISONS = [
+    *rules(24, "exact", (maximum(x, x), x), (minimum(x, x), x)),
+]
+
+
+@rule(24, "exact", lt, gt, le, ge, eq, neq)
+def compare_with_itself(context: Context, node: Apply) -> Variable | None:
+    """x < x -> 0; x <= x -> 1, for integers (a nan is not equal to itself)"""
+    a, b = node.inputs
+    if a is not b:
+        return None
+    if node.op in (lt, gt):
+        return _number(False, node)
+    if not dtypes.is_discrete(a.dtype):
+        return None
+    return _number(node.op is not neq, node)
+
+
+@rule(24, "exact", ge, lt, maximum)
+def size_is_not_negative(context: Context, node: Apply) -> Variable | None:
+    """shape_i(x) >= 0 -> 1; maximum(shape_i(x), 0) -> shape_i(x)"""
+    pairs = [tuple(node.inputs)] if node.op is not maximum else [tuple(node.inputs), tuple(node.inputs[::-1])]
+    for size, bound in pairs:
+        if size.owner is None or not isinstance(size.owner.op, ShapeOf):
+            continue
+        value = value_of_constant(bound)
+        if value is not None and value <= 0:
+            return size if node.op is maximum else _number(node.op is ge, node)
+    return None
+
+
+# ---- 25: choices ----
+
+
+@rule(25, "exact", switch)
+def switch_of_constant(context: Context, node: Apply) -> Variable | None:
+    """switch(constant, a, b) -> the branch; switch(c, a, a) -> a"""
+    condition, a, b = node.inputs
+    value = value_of_constant(condition)
+    if value is not None:
+        return a if value else b
+    return a if a is b else None
+
+
+@rule(25, "stable", mul, true_div)
+def product_of_switch(context: Context, node: Apply) -> Variable | None:
+    """switch(c, a, 0) * k -> switch(c, a * k, 0): what is masked stays masked, also where k is inf or nan"""
+    out = node.outputs[0]
+    for i, (masked, other) in enumerate((node.inputs, node.inputs[::-1])):
+        inner = masked.owner
+        if inner is None or inner.op is not switch or (node.op is true_div and i == 1):
+            continue
+        if not context.same_shape(masked, out) or masked.dtype != out.dtype:
+            continue
+        condition, a, b = inner.inputs
+        if value_of_constant(b) == 0:
+            return switch(condition, node.op(a, other), b)  # type: ignore[no-any-return]
+        if value_of_constant(a) == 0:
+            return switch(condition, a, node.op(b, other))  # type: ignore[no-any-return]
+    return None
+
+
+# ---- 26: conversions ----
+
+
+@rule(26, "exact", Cast)
+def merge_casts(context: Context, node: Apply) -> Variable | None:
+    """cast(cast(x, wide), dtype) -> cast(x, dtype), if nothing was lost on the way"""
+    (middle,) = node.inputs
+    if middle.owner is None or not isinstance(middle.owner.op, Cast):
+        return None
+    source = middle.owner.inputs[0]
+    if not _keeps_values(source.dtype, middle.dtype):
+        return None
+    return cast(source, node.outputs[0].dtype)
+
+
+def _keeps_values(source: str, target: str) -> bool:
+    """Whether every value of one dtype is one of the other (NumPy calls int64 to float64 safe: it is not)."""
+    if source in ("int64", "uint64") and not dtypes.is_discrete(target):
+        return False
+    return bool(np.can_cast(source, target, "safe"))
+
+
+# ---- 27: logic ----
+
+LOGIC = rules(
+    27,
+    "exact",
+    (and_(x, x), x),
+    (or_(x, x), x),
+    (or_(x, 0), x),
+    (xor(x, 0), x),
+)
+
+
+@rule(27, "exact", and_, or_, xor)
+def logic_with_constants(context: Context, node: Apply) -> Variable | None:
+    """x & 0 -> 0, x & true -> x, x | true -> true, x ^ x -> 0"""
+    a, b = node.inputs
+    if node.op is xor:
+        return _number(0, node) if a is b else None
+    for constant, other in ((a, b), (b, a)):
+        value = value_of_constant(constant)
+        if value is None:
+            continue
+        if node.op is and_ and value == 0:
+            return _number(0, node)
+        if node.outputs[0].dtype == "bool" and value == 1:
+            return other if node.op is and_ else _number(True, node)
+    return None
+
+
+ALGEBRA = [
+    *trivial_power,
+    *power_by_multiplication,
+    *POWERS,
+    *INVERSES,
+    *ABSOLUTES,
+    *COMPARISONS,
+    *compare_with_itself,
+    *size_is_not_negative,
+    *switch_of_constant,
+    *product_of_switch,
+    *merge_casts,
+    *LOGIC,
+    *logic_with_constants,
+    *WHOLE_UNITS,
+    *merge_constant_factors,
+    *zero_times,
+    *cancel_factors,
+    *cancel_terms,
+]

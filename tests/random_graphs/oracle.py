@@ -1,0 +1,162 @@
+"""What a program should give: `evaluate` on the user's graph, and how far rounding may carry a result away from it.
+
+The tolerance is not one number: a difference of two nearly equal products has lost digits that no order of operations
+can give back. So the graph is evaluated again with the result of every operation that rounds moved by up to 4 ULP at
+random; how far the results spread tells how well conditioned they are. A compiled result must lie within 64 times that
+spread, plus 8 ULP. Where an answer is discrete (integers, bools, shapes, nan or not) and the noise changes it, the
+question has no answer and is not asked. Small dyadic numbers get no noise: their sums and products are exact.
+
+With ``numerics="ieee"`` only sums, products and dot products get noise, whose order is nobody's promise; a graph
+without them must agree to the last bit, the sign of zero included.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from graphc.evaluate import needed_inputs, value_of
+from graphc.graph.variable import Apply, Constant, Variable
+from graphc.ops.matmul import Dot
+from graphc.ops.nnet import AlongAxis
+from graphc.ops.reduction import Reduction
+from graphc.ops.shape import SumTo
+from graphc.ops.indexing import IncSubtensor
+
+RUNS = 3
+ULPS = 4
+SPREADS = 64
+
+Array = np.ndarray[Any, Any]
+
+
+def order_matters(node: Apply) -> bool:
+    """Whether the value depends on the order in which elements are added or multiplied."""
+    op = node.op
+    return (
+        isinstance(op, Dot | AlongAxis | SumTo)
+        or (isinstance(op, IncSubtensor) and op.add)
+        or (isinstance(op, Reduction) and op.name in ("sum", "prod"))
+    )
+
+
+def exact(array: Array) -> Array:
+    """Which elements are small dyadic numbers, zeros, infinities or nan."""
+    parts = (array.real, array.imag) if array.dtype.kind == "c" else (array,)
+    good = np.ones(array.shape, bool)
+    for part in parts:
+        with np.errstate(all="ignore"):
+            good &= ~np.isfinite(part) | ((part * 64 == np.rint(part * 64)) & (abs(part) < 2**16))
+    return good
+
+
+def noisy(array: Array, rng: np.random.Generator, certain: bool) -> Array:
+    """`array` with the elements that may have been rounded moved by up to `ULPS`."""
+    if array.dtype.kind not in "fc":
+        return array
+    moved = array * (1 + ULPS * np.finfo(array.dtype).eps * rng.uniform(-1, 1, array.shape))
+    return np.where(exact(array) & certain, array, moved).astype(array.dtype)
+
+
+def evaluate_noisy(
+    outputs: list[Variable], values: Mapping[Variable, Array], rng: np.random.Generator, only_sums: bool
+) -> list[Array | None]:
+    """The outputs with noise; None for one that fails with it."""
+    known = dict(values)
+
+    def compute(wanted: Variable) -> None:
+        stack = [wanted]
+        while stack:
+            x = stack[-1]
+            if x in known:
+                stack.pop()
+                continue
+            if x.owner is None:
+                assert isinstance(x, Constant)
+                known[x] = x.data
+                continue
+            node = x.owner
+            missing = [y for y in needed_inputs(node, known) if y not in known]
+            if missing:
+                stack += missing
+                continue
+            given = [known.get(y) for y in node.inputs]
+            results = value_of(node, given)
+            if not only_sums or order_matters(node):
+                certain = all(np.all(exact(np.asarray(v))) for v in given if v is not None)
+                results = tuple(noisy(r, rng, certain or not order_matters(node)) for r in results)
+            known.update(zip(node.outputs, results, strict=True))
+
+    found: list[Array | None] = []
+    with np.errstate(all="ignore"):
+        for x in outputs:
+            try:
+                compute(x)
+                found.append(known[x])
+            except (ValueError, IndexError, TypeError, ArithmeticError):
+                found.append(None)
+    return found
+
+
+class Oracle:
+    """The right values of some variables for given leaves."""
+
+    def __init__(self, outputs: list[Variable], leaves: Mapping[Variable, Array], exact_values: list[Array]) -> None:
+        self.outputs = outputs
+        self.leaves = leaves
+        self.values = exact_values
+        self._runs: dict[bool, list[list[Array | None]]] = {}
+
+    def runs(self, ieee: bool) -> list[list[Array | None]]:
+        if ieee not in self._runs:
+            self._runs[ieee] = [
+                evaluate_noisy(self.outputs, self.leaves, np.random.default_rng(seed), ieee) for seed in range(RUNS)
+            ]
+        return self._runs[ieee]
+
+    def check(self, position: int, actual: Any, ieee: bool) -> None:
+        """Fail unless `actual` is the value of the output at this position."""
+        expected = self.values[position]
+        what = f"output {position}"
+        assert isinstance(actual, np.ndarray), f"{what} is a {type(actual)}"
+        assert actual.dtype == expected.dtype == self.outputs[position].dtype, f"{what}: {actual.dtype}"
+        runs = [run[position] for run in self.runs(ieee)]
+        if any(run is None or run.shape != expected.shape for run in runs):
+            return  # whether it has this shape at all depends on the last bits
+        assert actual.shape == expected.shape, f"{what}: shape {actual.shape}, expected {expected.shape}"
+        if expected.dtype.kind not in "fc":
+            agreed = np.logical_and.reduce([run == expected for run in runs])
+            assert np.array_equal(actual[agreed], expected[agreed]), f"{what}: {actual} expected {expected}"
+            return
+        parts = ("real", "imag") if expected.dtype.kind == "c" else ("real",)
+        for part in parts:
+            self._check_part(what, *(getattr(a, part) for a in (actual, expected)), [getattr(r, part) for r in runs], ieee)
+
+    @staticmethod
+    def _check_part(what: str, actual: Array, expected: Array, runs: list[Array], ieee: bool) -> None:
+        with np.errstate(all="ignore"):
+            spread = np.max([abs(run - expected) for run in runs], axis=0) if runs else np.zeros(expected.shape)
+            finite = np.isfinite(expected) & np.logical_and.reduce([np.isfinite(run) for run in runs])
+            if ieee and np.all((spread == 0) | ~finite):
+                same = (actual == expected) & (np.signbit(actual) == np.signbit(expected))
+                same |= np.isnan(actual) & np.isnan(expected)
+                same |= ~np.logical_and.reduce([_same(run, expected) for run in runs])
+                assert same.all(), f"{what}: not the same bits: {actual!r} expected {expected!r}"
+                return
+            ulp = np.spacing(abs(expected))
+            close = abs(actual - expected) <= SPREADS * spread + 8 * ulp
+        # Where the formula as written overflows or divides nothing by nothing, a stable form may know better.
+        beyond = ~finite & (_same(actual, expected) | ((not ieee) & np.isfinite(actual)) | ~_all_same(runs, expected))
+        if not ieee:
+            beyond |= ~finite & ~np.isfinite(expected)
+        assert (np.where(finite, close, beyond)).all(), f"{what}: {actual!r} expected {expected!r}, spread {spread!r}"
+
+
+def _same(a: Array, b: Array) -> Array:
+    return (a == b) | (np.isnan(a) & np.isnan(b))
+
+
+def _all_same(runs: list[Array], expected: Array) -> Array:
+    return np.logical_and.reduce([_same(run, expected) for run in runs])

@@ -1,0 +1,219 @@
+"""Random programs: compiled, they do what `evaluate` does on the graph the user wrote."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+
+import graphc
+from graphc.compile.pipeline import PHASES, lowering
+from graphc.evaluate import evaluate
+from graphc.graph.fgraph import FunctionGraph
+from graphc.graph.traverse import leaves, toposort
+from graphc.graph.variable import Constant, Variable
+from graphc.ops.elementwise import Fill
+from graphc.ops.shape import ShapeOf, SumTo
+from graphc.rewrites.engine import rewrite
+
+from .conftest import TALLY
+from .oracle import Oracle
+from .programs import WORLDS, Program, programs
+
+
+def compiled(program: Program, **options: Any) -> graphc.Function:
+    return graphc.function(
+        program.inputs,
+        program.outputs,
+        updates=program.updates,
+        on_unused_input="ignore",
+        allow_input_downcast=None,
+        **options,
+    )
+
+
+def roots(program: Program) -> list[Variable]:
+    return [*program.outputs, *(new for _, new in program.updates)]
+
+
+def leaf_values(program: Program, world: int) -> dict[Variable, np.ndarray]:
+    return {x: program.values[world][x] for x in (*program.inputs, *program.shared)}
+
+
+def oracle(program: Program, world: int) -> Oracle | Exception:
+    """The right values in a world, or the exception of the evaluation."""
+    values = leaf_values(program, world)
+    try:
+        found = evaluate(roots(program), values)
+    except Exception as error:
+        return error
+    return Oracle(roots(program), values, found)
+
+
+def needed_for_value(outputs: list[Variable]) -> set[Variable]:
+    """The variables whose values, not only their shapes, the outputs are made of."""
+    found: set[Variable] = set()
+    stack = list(outputs)
+    while stack:
+        x = stack.pop()
+        if x in found:
+            continue
+        found.add(x)
+        if x.owner is None or isinstance(x.owner.op, ShapeOf):
+            continue
+        inputs = list(x.owner.inputs)
+        if isinstance(x.owner.op, Fill):
+            inputs = inputs[1:]
+        elif isinstance(x.owner.op, SumTo):
+            inputs = inputs[:1]
+        stack += inputs
+    return found
+
+
+def set_state(program: Program, world: int) -> None:
+    for x in program.shared:
+        x.set_value(program.values[world][x], borrow=True)
+
+
+def check_call(program: Program, f: graphc.Function, world: int, ieee: bool, right: Oracle | Exception) -> None:
+    arguments = program.arguments(world)
+    before = [a.copy() for a in arguments]
+    kept = [x.container.value for x in program.shared]
+    contents = [v.copy() for v in kept]
+    if isinstance(right, Exception):
+        check_failure(program, f, world, right)
+        for x, value, content in zip(program.shared, kept, contents, strict=True):
+            unchanged = x.container.value is value and np.array_equal(value, content, equal_nan=value.dtype.kind in "fc")
+            assert unchanged or not failed_in(program, world), f"{x} changed though the call failed"
+        return
+    results = f(*arguments)
+    for i, result in enumerate(results):
+        right.check(i, result, ieee)
+    for i, (target, _) in enumerate(program.updates):
+        right.check(len(program.outputs) + i, target.container.value, ieee)
+    updated = {target for target, _ in program.updates}
+    for x, value in zip(program.shared, kept, strict=True):
+        assert x in updated or x.container.value is value
+    for value, content in zip([*arguments, *kept], [*before, *contents], strict=True):
+        assert np.array_equal(value, content, equal_nan=value.dtype.kind in "fc"), "a call wrote into what it was given"
+    owned = [*results, *(x.container.value for x in updated)]
+    foreign = [*arguments, *kept, *(x.data for x in leaves(roots(program)) if isinstance(x, Constant))]
+    for i, mine in enumerate(owned):
+        for other in [*owned[:i], *foreign]:
+            assert not np.shares_memory(mine, other), f"result {i} shares memory"
+    for result in results:  # whoever calls owns the results: writing into them must not be noticed
+        if result.flags.writeable:
+            result[...] = 0
+
+
+def failed_in(program: Program, world: int) -> bool:
+    """Whether a value that an output is made of fails."""
+    return not needed_for_value(roots(program)).isdisjoint(program.failing[world])
+
+
+def check_failure(program: Program, f: graphc.Function, world: int, right: Exception) -> None:
+    """The call raises what one of the failing nodes raises; if only shapes are asked of those, it may succeed."""
+    kinds = tuple({type(e) for e in program.failing[world].values()} | {type(right)})
+    try:
+        f(*program.arguments(world))
+    except Exception as error:
+        assert isinstance(error, kinds), f"{error!r} instead of {right!r}"
+        assert len(str(error).splitlines()) <= 15
+    else:
+        assert not failed_in(program, world), f"nothing was raised instead of {right!r}"
+
+
+def note(program: Program) -> None:
+    TALLY["programs"] += 1
+    for fact in program.facts:
+        TALLY[fact] += 1
+    if any(isinstance(oracle(program, w), Exception) for w in range(WORLDS)):
+        TALLY["an exception"] += 1
+
+
+@pytest.mark.parametrize("numerics", ["default", "ieee"])
+@given(program=programs())
+def test_compiled_equals_evaluated(numerics: str, backend: str, program: Program) -> None:
+    note(program)
+    f = compiled(program, numerics=numerics, backend=backend)
+    for world in (*range(WORLDS), 0):  # the first one again: the second call gives the same
+        set_state(program, world)
+        check_call(program, f, world, numerics == "ieee", oracle(program, world))
+
+
+@given(program=programs())
+@settings(max_examples=100)
+def test_pickled_function_gives_the_same(backend: str, program: Program) -> None:
+    set_state(program, 0)
+    f = compiled(program, backend=backend)
+    twin = pickle.loads(pickle.dumps(f))
+    right = oracle(program, 0)
+    arguments = copy.deepcopy(program.arguments(0))
+    if isinstance(right, Exception):
+        check_failure(program, twin, 0, right)
+        return
+    for i, result in enumerate(twin(*arguments)):
+        right.check(i, result, ieee=False)
+    new = {str(i): x.container.value for i, x in enumerate(twin.get_shared())}
+    assert len(new) == len(f.get_shared())
+    for x in program.shared:  # the twin has its own state
+        assert x.container.value is program.values[0][x]
+
+
+@pytest.mark.parametrize("numerics", ["default", "ieee", "algebraic"])
+@given(program=programs())
+@settings(max_examples=150)
+def test_rewriting_preserves_type_and_is_idempotent(numerics: str, backend: str, program: Program) -> None:
+    graph = FunctionGraph.build([*program.inputs, *program.shared], roots(program))
+    right = oracle(program, 0)
+    from graphc.backends.base import backend as named
+
+    for phase in (*PHASES, lowering(named(backend))):
+        rewritten, _ = rewrite(graph, phase, numerics)
+        for old, new in zip(graph.outputs, rewritten.outputs, strict=True):
+            assert (new.dtype, new.ndim) == (old.dtype, old.ndim)
+        again, trace = rewrite(rewritten, phase, numerics)
+        assert not trace, f"{phase.name} is not done:\n" + "\n".join(map(str, trace))
+        assert again.outputs == rewritten.outputs
+        graph = rewritten
+        if numerics != "algebraic" and not isinstance(right, Exception) and not broadcasts(program, 0, graph):
+            values = dict(zip(graph.inputs, leaf_values(program, 0).values(), strict=True))
+            for i, value in enumerate(evaluate(list(graph.outputs), values)):
+                right.check(i, value, numerics == "ieee")
+
+
+def broadcasts(program: Program, world: int, graph: FunctionGraph) -> bool:
+    """Whether the sizes of a world break a guard, so that another variant would run."""
+    values = dict(zip(graph.inputs, leaf_values(program, world).values(), strict=True))
+    for guard in graph.guards:
+        sizes = [n if isinstance(n, int) else int(evaluate(n, values)) for n in (guard.left, guard.right)]
+        if sizes[0] != sizes[1]:
+            return True
+    return False
+
+
+def test_every_family_occurs() -> None:
+    """The strategy draws what it promises (a sample of 300 programs with a fixed seed)."""
+    from hypothesis import seed
+
+    seen: set[str] = set()
+    facts: set[str] = set()
+
+    @seed(0)
+    @settings(max_examples=300, database=None)
+    @given(programs())
+    def look(program: Program) -> None:
+        facts.update(program.facts)
+        seen.update(type(node.op).__name__ for node in toposort(roots(program)))
+        seen.update(x.dtype for x in program.inputs)
+
+    look()
+    families = {"Elementwise", "Reduction", "ArgExtremum", "Dot", "Subtensor", "AdvancedSubtensor", "IncSubtensor",
+                "DimShuffle", "Reshape", "Join", "Stack", "Alloc", "Fill", "Cast", "IfElse", "AlongAxis", "SumTo"}  # fmt: skip
+    assert families <= seen
+    assert {"bool", "int8", "int64", "uint8", "float32", "float64", "complex128"} <= seen
+    assert facts == {"updates", "a broadcast variant", "aliasing inputs"}
