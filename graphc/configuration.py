@@ -122,8 +122,9 @@ class Configuration:
                 self.set(name.replace("__", "."), value)
             yield
         finally:
-            self.__dict__.clear()
-            self.__dict__.update(before)
+            self.__dict__.update(before)  # first, so that no other thread finds an option missing
+            for name in self.__dict__.keys() - before.keys():
+                del self.__dict__[name]
 
     def read(self, pairs: Mapping[str, str], source: str) -> None:
         """Take options from a file or the environment; errors name that source."""
@@ -144,16 +145,15 @@ class Section:
     """The options whose names begin with `prefix`: ``config.traceback``."""
 
     def __init__(self, root: Configuration, prefix: str) -> None:
-        self.__dict__.update(root=root, prefix=prefix)
+        self.__dict__.update(_root=root, _prefix=prefix)
 
     def __getattr__(self, name: str) -> Any:
-        key = self.__dict__["prefix"] + name
-        if key in OPTIONS or key in IGNORED:
-            return self.__dict__["root"].__dict__.get(key, "")
-        raise AttributeError(name if name.startswith("__") else _unknown(key))
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return getattr(self._root, self._prefix + name)
 
     def __setattr__(self, name: str, value: Any) -> None:
-        self.__dict__["root"].set(self.__dict__["prefix"] + name, value)
+        self._root.set(self._prefix + name, value)
 
 
 def _unknown(key: str) -> str:

@@ -68,7 +68,7 @@ def describe(value: Any) -> str:
     """One line about a run-time value: what it is, its dtype and shape, and the value itself when it is small."""
     shape = getattr(value, "shape", None)
     dtype = getattr(value, "dtype", None)
-    if shape is None or dtype is None:
+    if shape is None or not hasattr(dtype, "itemsize"):  # no array; the dtype of a symbolic variable is a word
         text = repr(value)
         return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '...'}"
     line = f"{type(value).__name__} of {dtype}, shape {tuple(shape)}"

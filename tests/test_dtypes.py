@@ -26,9 +26,12 @@ def test_check(given: Any, name: str) -> None:
     assert dtypes.check(given) == name
 
 
-@pytest.mark.parametrize("given", ["float65", "", "object", object, "U3", str, "M8[s]", None, 3, [], "i4,f4", "V8", "floatx", x := object()])
+NONE = ["float65", "", "object", object, "U3", str, "M8[s]", None, 3, [], "i4,f4", "V8", "floatx", object()]
+
+
+@pytest.mark.parametrize("given", NONE, ids=range(len(NONE)))
 def test_check_refuses(given: Any) -> None:
-    with pytest.raises(TypeError, match="dtype.*graphc has bool, int8|dtype.*it has bool, int8|no dtype.*bool, int8"):
+    with pytest.raises(TypeError, match=r"no dtype.* has bool, int8"):
         dtypes.check(given)
 
 
@@ -65,9 +68,9 @@ BINARY: dict[str, Callable[[Any, Any], Any]] = {
     "floordiv": lambda x, y: x // y,
     "mod": lambda x, y: x % y,
     "less": lambda x, y: x < y,
-    "maximum": lambda x, y: T.maximum(x, y) if isinstance(x, T.TensorVariable) or isinstance(y, T.TensorVariable) else np.maximum(x, y),
+    "maximum": np.maximum,
     "and": lambda x, y: x & y,
-    "arctan2": lambda x, y: T.arctan2(x, y) if isinstance(x, T.TensorVariable) or isinstance(y, T.TensorVariable) else np.arctan2(x, y),
+    "arctan2": np.arctan2,
 }  # fmt: skip
 
 

@@ -96,6 +96,7 @@ def test_also_after_an_error() -> None:
     assert not hasattr(np, "float")
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # some are only on their way out
 def test_names_of_old_numpy() -> None:
     with theano_names():
         for name in NUMPY_NAMES:

@@ -57,7 +57,7 @@ class Function:
         self._state_cells = [cell for cell in self._cells if cell is not None]
         self.variants: OrderedDict[frozenset[Axis], Variant] = OrderedDict()
         self._compiling = threading.RLock()
-        self._use(self._variant(self._present_ones()))
+        self._use(self._first_variant())
         self.trust_input = False
 
     def _use(self, variant: Variant) -> None:
@@ -147,6 +147,13 @@ class Function:
             for axis, (size, known) in enumerate(zip(x.container.value.shape, x.type.shape, strict=True))
             if size == 1 and known is None
         )
+
+    def _first_variant(self) -> Variant:
+        """The variant for the present values of shared variables, unless no call could succeed with these."""
+        try:
+            return self._variant(self._present_ones())
+        except ShapeError:
+            return self._variant(frozenset())
 
     def _variant(self, ones: frozenset[Axis]) -> Variant:
         with self._compiling:
@@ -395,7 +402,7 @@ def _interleaved(updates: Sequence[tuple[Variable, Variable]]) -> Iterator[Varia
 
 def _copied(entry: In, share: bool) -> In:
     cell = entry.cell if share or entry.cell is None else Cell(entry.cell.value.copy())
-    copied = In(entry.variable, entry.name, cell, strict=entry.strict, allow_downcast=entry.allow_downcast)
+    copied = In(entry.variable, entry.name, cell, None, None, entry.strict, entry.allow_downcast, autoname=False)
     copied.update = entry.update
     return copied
 
@@ -411,7 +418,7 @@ def _rebuild(
     variables = iter(flat.build())
     inputs = []
     for name, cell, strict, allow_downcast in entries:
-        inputs.append(In(next(variables), name, cell, strict=strict, allow_downcast=allow_downcast))
+        inputs.append(In(next(variables), name, cell, None, None, strict, allow_downcast, autoname=False))
     outputs = tuple(itertools.islice(variables, counts[1]))
     updates = tuple((next(variables), next(variables)) for _ in range(counts[2]))
     state = {target: new for target, new in updates}
@@ -424,7 +431,8 @@ def _rebuild(
 def _identifier(name: str | None) -> str:
     """The name of a function as an identifier, for its source."""
     cleaned = re.sub(r"\W", "_", name or "function", flags=re.ASCII)
-    return cleaned if cleaned.isidentifier() and not keyword.iskeyword(cleaned) and cleaned not in RESERVED else f"f_{cleaned}"
+    taken = not cleaned.isidentifier() or keyword.iskeyword(cleaned) or cleaned in RESERVED
+    return f"f_{cleaned}" if taken else cleaned
 
 
 def function(

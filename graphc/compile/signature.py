@@ -66,7 +66,8 @@ class In:
         self.update = update
         if update is not None:
             if self.cell is None:
-                raise ValueError(f"In({variable}): an update needs a value to start from")
+                problem = f"In({variable}): an update needs a value to start from"
+                raise ValueError(explain(problem, [operand(variable)], variable.site, "In(x, value=0.0, update=x + 1)"))
             self.update = matching_update(variable, update)
 
     def for_function(self, allow_downcast: bool | None = None) -> In:
@@ -221,7 +222,8 @@ def _output(given: Any) -> Variable:
     try:
         return as_variable(given)
     except TypeError as error:
-        raise TypeError(f"function: cannot use {given!r} as an output: {error}") from None
+        problem = f"function: {given!r} is no output: {error}"
+        raise TypeError(explain(problem, site=creation_site())) from None
 
 
 # ---- updates ----
@@ -245,7 +247,8 @@ def _pairs(name: str, given: Updates) -> list[tuple[Any, Any]]:
 
 def _updates(updates: Updates) -> list[tuple[Variable, Variable]]:
     pairs: list[tuple[Variable, Variable]] = []
-    seen: set[Variable] = set()
+    seen: set[SharedVariable] = set()
+    cells: dict[Cell, SharedVariable] = {}
     for target, new in _pairs("updates", updates):
         if not isinstance(target, SharedVariable):
             raise TypeError(
@@ -260,6 +263,10 @@ def _updates(updates: Updates) -> list[tuple[Variable, Variable]]:
             raise ValueError(
                 explain(f"function: two updates for the shared variable {target}", [operand(target)], target.site)
             )
+        twin = cells.setdefault(target.container, target)
+        if twin is not target:
+            problem = f"function: two updates for one value: {target} and {twin} are one shared value"
+            raise ValueError(explain(problem, map(operand, (target, twin)), target.site))
         seen.add(target)
         pairs.append((target, matching_update(target, new)))
     return pairs
@@ -324,12 +331,15 @@ def _with_default_updates(
         raise TypeError("function: no_default_updates must be True, False or a list of shared variables")
     pairs = list(pairs)
     done = {target for target, _ in pairs} | excluded
+    written = {target.container for target, _ in pairs if isinstance(target, SharedVariable)}
     cut = {entry.variable for entry in ins}
     while True:
         used = leaves([*outs, *(new for _, new in pairs)], stop=cut)
         found = [x for x in used if isinstance(x, SharedVariable) and x not in done]
         done.update(found)
-        targets = [x for x in found if x.default_update is not None]
+        targets = [x for x in found if x.default_update is not None and x.container not in written]
+        targets = list({x.container: x for x in reversed(targets)}.values())[::-1]  # a cell is written once
+        written.update(x.container for x in targets)
         if not targets:
             return pairs
         news = [matching_update(x, x.default_update) for x in targets]

@@ -20,10 +20,12 @@ from graphc.configuration import config
 from graphc.errors import DisconnectedInputError, UndefinedGradientError, explain
 from graphc.graph.bindings import ops
 from graphc.graph.op import Gradient, UndefinedGradientOf, Zero, zero
+from graphc.graph.predicates import ALWAYS, Predicate, predicates
 from graphc.graph.site import creation_site
 from graphc.graph.traverse import rebuild, toposort
 from graphc.graph.types import TensorType
 from graphc.graph.variable import Apply, Constant, Variable, as_variable, operand
+from graphc.ops.control import ifelse
 from graphc.ops.declare import Elementwise, function
 from graphc.ops.elementwise import Identity, cast, fill, zeros_like
 from graphc.ops.shape import sum_to
@@ -60,6 +62,8 @@ def grad(
         >>> pp(grad(x ** 2, x))
     """
     single = isinstance(wrt, Variable)
+    if not hasattr(wrt, "__iter__"):
+        raise TypeError(f"grad: wrt must be a variable or a list of them, got {type(wrt).__name__} {wrt!r}")
     targets = [wrt] if isinstance(wrt, Variable) else list(wrt)
     for x in targets:
         if not isinstance(x, Variable):
@@ -154,6 +158,10 @@ def backward(
         if any(x in reach for x in node.inputs):
             reach.update(node.outputs)
 
+    # A gradient that comes out of the branch of a lazy choice is needed only if that branch was taken.
+    lazy = any(node.op.lazy for node in order)
+    branches = predicates(list(seeds), stop=set(constants)) if lazy else {}
+
     gradients: dict[Variable, Gradient] = dict(seeds)
     undefined: dict[Variable, Apply] = {}
     for node in reversed(order):
@@ -171,9 +179,13 @@ def backward(
         except UndefinedGradientOf:
             undefined.update((x, node) for x in node.inputs)
             continue
+        when = branches.get(node, ALWAYS)
         for x, g, needed in zip(node.inputs, contributions, wanted, strict=True):
             if needed and x not in known:
-                gradients[x] = _accumulate(gradients.get(x), _finish(g, x, node))
+                g = _finish(g, x, node)
+                if when and isinstance(g, Variable) and (x.owner is None or branches.get(x.owner) != when):
+                    g = _chosen(when, g, zeros_like(x, g.dtype))
+                gradients[x] = _accumulate(gradients.get(x), g)
     return {x: gradients.get(x) for x in targets}, undefined
 
 
@@ -185,6 +197,16 @@ def _accumulate(first: Gradient, second: Gradient) -> Gradient:
         return second
     total: Variable = ops.add(first, second)
     return total
+
+
+def _chosen(when: Predicate, g: Variable, nothing: Variable) -> Variable:
+    """`g` if one of the branches in `when` was taken, else `nothing`; neither is computed in vain."""
+    result = nothing
+    for choice, taken in when:
+        pair = (g, result) if taken else (result, g)
+        chosen: Any = ifelse(choice.condition, *pair)
+        result = _chosen(choice.when, chosen, result) if choice.when else chosen
+    return result
 
 
 def _finish(g: Gradient, x: Variable, node: Apply) -> Gradient:

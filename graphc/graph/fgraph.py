@@ -224,11 +224,11 @@ class Interner(Sizes):
         first, second = self.find(a), self.find(b)
         if first is second or (isinstance(first, int) and isinstance(second, int) and first == second):
             return first
-        if isinstance(first, int) and isinstance(second, int):
+        node, when = self._context or (None, ALWAYS)
+        if isinstance(first, int) and isinstance(second, int) and not when:
             raise ShapeError(self._disagree(first, second))
-        if self._context is None:
+        if node is None:
             return self._older(first, second)
-        node, when = self._context
         if not when:
             self._guard(first, second, node, (self._axis(first), self._axis(second)), broadcasts)
             return self._unite(first, second)

@@ -162,7 +162,8 @@ def as_variables(op: Op | str, inputs: Sequence[Any]) -> list[Variable]:
     try:
         return [as_variable(x) for x in inputs]
     except TypeError as error:
-        raise TypeError(f"{op}: {error}") from None
+        known = [operand(x) for x in inputs if isinstance(x, Variable)]
+        raise TypeError(explain(f"{op}: {error}", known, creation_site())) from None
 
 
 def refuse(

@@ -164,6 +164,8 @@ def shared(
         array(0.5)
     """
     array = _array(value)
+    if name is not None and not isinstance(name, str):
+        raise TypeError(f"shared(): the name of a variable is text, got {type(name).__name__} {name!r}")
     if shape is None:
         shape = [1 if flag else None for flag in broadcastable] if broadcastable is not None else [None] * array.ndim
     kind = TensorType(array.dtype.name, shape=shape)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
 from graphc.errors import Site
 
-PACKAGE = str(Path(__file__).parent.parent) + "/"
+# Lines of the package, and of the code it generates, are no lines of the user's.
+OURS = (str(Path(__file__).parent.parent) + os.sep, "<graphc")
 
 
 def creation_site() -> Site | None:
@@ -15,7 +17,7 @@ def creation_site() -> Site | None:
     frame = sys._getframe(1)
     while frame is not None:
         filename = frame.f_code.co_filename
-        if not filename.startswith(PACKAGE):
+        if not filename.startswith(OURS):
             return Site(filename, frame.f_lineno, frame.f_code.co_name)
         frame = frame.f_back  # type: ignore[assignment]
     return None

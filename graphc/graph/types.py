@@ -79,6 +79,8 @@ class TensorType:
 
     def __call__(self, name: str | None = None) -> Variable:
         """A new variable of this type."""
+        if name is not None and not isinstance(name, str):
+            raise TypeError(f"the name of a variable is text, got {_found(name)}")
         variable: Variable = ops.variable(self, name=name)
         return variable
 

@@ -153,6 +153,16 @@ class Variable(Methods):
             )
         return (self[i] for i in range(length))
 
+    def __setitem__(self, index: Any, value: Any) -> None:
+        raise TypeError(
+            explain(
+                f"{self} cannot be changed in place: expressions are values",
+                [operand(self)],
+                self.site,
+                "y = T.set_subtensor(x[index], value), or T.inc_subtensor to add",
+            )
+        )
+
     def __repr__(self) -> str:
         if self.name is not None:
             return self.name

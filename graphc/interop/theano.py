@@ -172,10 +172,9 @@ class Finder(MetaPathFinder, Loader):
                 return _meaning(alias.names[name])
             if f"{module.__name__}.{name}" in MODULES:
                 return importlib.import_module(f"{module.__name__}.{name}")
-            if not name.startswith("__"):
-                for source in sources:
-                    if name in vars(source):
-                        return vars(source)[name]
+            for source in () if name.startswith("__") else sources:
+                with contextlib.suppress(AttributeError):
+                    return getattr(source, name)
             raise AttributeError(missing(f"{module.__name__}.{name}"))
 
         here["__getattr__"] = look_up

@@ -158,11 +158,11 @@ class Elementwise(Op):
 
     def _with_wide_numbers(self, xs: Sequence[Variable], loop: Sequence[str]) -> Apply:
         """Comparisons are right for every Python int; other ops cannot take one that their dtype does not hold."""
-        wide = [x if fits(x, want) else constant(x.data) for x, want in zip(xs, loop, strict=True)]  # type: ignore[attr-defined]
         if self.numpy in COMPARISONS:
-            return self.make_node(*wide)
+            return self.make_node(*(constant(x.data) if isinstance(x, Constant) else x for x in xs))
         number, want = next((x, want) for x, want in zip(xs, loop, strict=True) if not fits(x, want))
-        raise refuse(OverflowError, self, f"{number} is out of bounds for {want}", xs, "T.cast(x, 'int64')")
+        problem = f"{getattr(number, 'data', number)} is out of bounds for {want}"
+        raise refuse(OverflowError, self, problem, xs, "T.cast(x, 'int64')")
 
     def strengthen(self, inputs: Sequence[Variable]) -> Sequence[Variable]:
         for x in inputs:

@@ -58,7 +58,9 @@ def mod(x: Tensor, y: Tensor) -> Tensor:
 
 def _pow_grad(g: Variable, out: Variable, x: Variable, y: Variable) -> tuple[Gradient, Gradient]:
     """``y x**(y-1)`` and ``x**y log x``, the latter 0 where x is 0 and y positive (its limit)."""
-    base = g * y * x ** (y - 1)
+    # At y = 0 the power is constant; x ** -1 would make its derivative 0 * inf where x is 0.
+    below = y - 1 if isinstance(y, Constant) and np.all(y.data != 0) else switch(eq(y, 0), 1, y - 1)
+    base = g * y * x**below
     if dtypes.is_discrete(y.dtype):
         return base, zero
     return base, g * out * switch(eq(x, 0), 0, log(x))
@@ -439,7 +441,7 @@ def cast(x: Any, dtype: Any) -> Variable:
         return source
     if isinstance(source, Constant):
         if not fits(source, name):
-            raise refuse(OverflowError, "cast", f"{source} is out of bounds for {name}", [source])
+            raise refuse(OverflowError, "cast", f"{source.data} is out of bounds for {name}", [source])
         return Constant(TensorType(name, shape=source.type.shape), converted(source.data, name), source.name)
     out: Variable = Cast(name)(source)
     return out
@@ -530,6 +532,7 @@ def ones_like(x: Any, dtype: Any = None) -> Variable:
     return full_like(x, 1, dtype)
 
 
+@function
 def full_like(x: Any, value: Any, dtype: Any = None) -> Variable:
     """`value` in the shape (and, unless given, the dtype) of `x`."""
     (x,) = as_variables(fill, [x])

@@ -9,17 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-
 from graphc import dtypes
 from graphc.graph.bindings import ops
 from graphc.graph.op import Gradient, Op, as_variables, refuse, typed
 from graphc.graph.sizes import Shape, Sizes
 from graphc.graph.variable import Apply, Variable, as_variable
-from graphc.ops.declare import elementwise, function, real
+from graphc.ops.declare import elementwise, function, normalise_axis, real
 from graphc.ops.elementwise import Tensor, abs_, clip, exp, log, log1p, maximum, minimum, switch
-from graphc.ops.reduction import max as largest
+from graphc.ops.reduction import peak
 from graphc.ops.reduction import sum as total
-from graphc.ops.shape import arange, dimshuffle, shape_of, through
+from graphc.ops.shape import arange, dimshuffle, flatten, shape_of, through
 
 # ---- activations ----
 
@@ -138,8 +137,14 @@ class Definition:
         self.keeps_axis = keeps_axis
 
 
+def _shift(x: Variable, axis: int) -> Any:
+    """What is subtracted before exponentials are taken: the largest element, 0 where that is infinite or nan."""
+    top: Any = peak(x, axis)
+    return switch(ops.isfinite(top), top, 0)  # inf - inf would be nan
+
+
 def _softmax_body(x: Variable, axis: int) -> Variable:
-    e = exp(x - largest(x, axis, keepdims=True))
+    e = exp(x - _shift(x, axis))
     return e / total(e, axis, keepdims=True)  # type: ignore[no-any-return]
 
 
@@ -149,7 +154,7 @@ def _softmax_gradient(g: Variable, out: Variable, x: Variable, axis: int) -> Var
 
 
 def _logsoftmax_body(x: Variable, axis: int) -> Variable:
-    shifted = x - largest(x, axis, keepdims=True)
+    shifted: Any = x - _shift(x, axis)
     return shifted - log(total(exp(shifted), axis, keepdims=True))  # type: ignore[no-any-return]
 
 
@@ -158,8 +163,7 @@ def _logsoftmax_gradient(g: Variable, out: Variable, x: Variable, axis: int) -> 
 
 
 def _logsumexp_body(x: Variable, axis: int) -> Variable:
-    top: Any = largest(x, axis, keepdims=True)
-    shift = switch(ops.isfinite(top), top, 0)  # inf - inf would be nan
+    shift = _shift(x, axis)
     summed: Any = log(total(exp(x - shift), axis, keepdims=True)) + shift
     return dimshuffle(summed, *(i for i in range(x.ndim) if i != axis))
 
@@ -208,17 +212,17 @@ def logsoftmax(x: Tensor, axis: int | None = None) -> Variable:
 
 @function
 def logsumexp(x: Tensor, axis: Any = None, keepdims: bool = False) -> Variable:
-    """``log(sum(exp(x)))`` along `axis`, without overflow; -inf for elements that are all -inf."""
+    """``log(sum(exp(x)))`` along `axis` (default: all), without overflow; -inf for elements that are all -inf."""
     x = as_variable(x)
-    if axis is None:
-        flat = ops.flatten(x, 1) if x.ndim != 1 else x
-        if not x.ndim:
-            return x  # type: ignore[no-any-return]
-        out = _along("logsumexp", flat, 0)
-        return dimshuffle(out, *["x"] * x.ndim) if keepdims else out
-    axis = int(axis) % x.ndim
-    out = _along("logsumexp", x, axis)
-    return dimshuffle(out, *(*range(axis), "x", *range(axis, x.ndim - 1))) if keepdims else out
+    axes = normalise_axis("logsumexp", axis, x)
+    axes = tuple(range(x.ndim)) if axes is None else axes
+    kept = [i for i in range(x.ndim) if i not in axes]
+    if len(axes) != 1:  # several axes are run together into one, none is a new one
+        padded = dimshuffle(x, *kept, *(axes or ["x"]))
+        out = _along("logsumexp", flatten(padded, len(kept) + 1), len(kept))
+    else:
+        out = _along("logsumexp", x, axes[0])
+    return dimshuffle(out, *("x" if i in axes else kept.index(i) for i in range(x.ndim))) if keepdims else out
 
 
 # ---- losses ----

@@ -5,6 +5,7 @@ The tables are made from the declarations: an op that names a NumPy function ans
 
 from __future__ import annotations
 
+import inspect
 from typing import Any
 
 from graphc.graph.bindings import ops
@@ -14,9 +15,13 @@ from graphc.ops.declare import ELEMENTWISE, Elementwise, function
 
 # NumPy's name -> the function of graphc that does the same, where the names differ.
 FUNCTIONS: dict[str, str] = {
-    "amax": "max", "amin": "min", "where": "switch", "multiply": "mul", "matmul": "matmul", "round": "round_half_to_even",
-    "absolute": "abs_", "concatenate": "concatenate", "ravel": "flatten", "float_power": "pow",
+    "amax": "max", "amin": "min", "where": "switch", "round": "round_half_to_even", "ravel": "flatten",
 }  # fmt: skip
+
+# NumPy's name of a parameter -> graphc's, where the names differ.
+PARAMETERS: dict[str, str] = {"shape": "newshape", "fill_value": "value", "b": "y"}
+
+HINT = "the functions of graphc.tensor"
 
 
 def _by_ufunc() -> dict[str, Elementwise]:
@@ -27,25 +32,48 @@ def _by_ufunc() -> dict[str, Elementwise]:
 def numpy_ufunc(ufunc: Any, method: str, inputs: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """What ``np.exp(x)`` or ``array * x`` means for a symbolic `x`."""
     name = ufunc.__name__
-    target: Any = _by_ufunc().get(name) or (ops.matmul if name in ("matmul", "vecdot") else None)
-    if name in ELEMENTWISE and target is None:
-        target = ELEMENTWISE[name]  # scipy.special.expit has no such luck, but np.clip and np.log1p do
+    target: Any = _by_ufunc().get(name) or (ops.matmul if name == "matmul" else None)
     if target is None or method != "__call__" or kwargs:
-        what = f"np.{name}" + (f".{method}" if method != "__call__" else "") + ("(..., " + "=, ".join(kwargs) + "=)" if kwargs else "")
+        what = f"np.{name}" if method == "__call__" else f"np.{name}.{method}"
+        if kwargs:
+            what += f"(..., {'=, '.join(kwargs)}=)"
         symbols = [x for x in inputs if isinstance(x, Variable)]
-        raise refuse(TypeError, what, "is not defined for symbolic variables", symbols, "the functions of graphc.tensor")
+        raise refuse(TypeError, what, "is not defined for symbolic variables", symbols, HINT)
     return target(*inputs)
 
 
 @function
 def numpy_function(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """What ``np.sum(x)``, ``np.concatenate([x, y])`` mean for a symbolic `x`."""
-    name = target.__name__
-    name = FUNCTIONS.get(name, name)
-    if name not in ops:
-        symbols = [x for x in args if isinstance(x, Variable)]
-        hint = "the functions of graphc.tensor"
-        raise refuse(TypeError, f"np.{target.__name__}", "is not defined for symbolic variables", symbols, hint)
-    kwargs = {key: value for key, value in kwargs.items() if value is not None or key == "axis"}
-    first = as_variable(args[0]) if name not in ("concatenate", "stack", "switch") and args else args[0]
-    return getattr(ops, name)(first, *args[1:], **kwargs)
+    what = f"{target.__module__}.{target.__name__}".replace("numpy.", "np.", 1)
+    name = FUNCTIONS.get(target.__name__, target.__name__)
+    symbols = [x for x in args if isinstance(x, Variable)]
+    if target.__module__ != "numpy" or name not in ops:
+        raise refuse(TypeError, what, "is not defined for symbolic variables", symbols, HINT)
+    ours = getattr(ops, name)
+    try:
+        given, named = _arguments(target, ours, args, kwargs)
+    except TypeError as error:
+        raise refuse(TypeError, what, f"for symbolic variables {error}", symbols, HINT) from None
+    return ours(*given, **named)
+
+
+def _arguments(
+    target: Any, ours: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """The arguments for graphc's function: the first as it is, the others by their names."""
+    if isinstance(ours, Elementwise):
+        if kwargs or len(args) != ours.nin:
+            raise TypeError(f"takes {ours.nin} operand{'s' * (ours.nin > 1)} and nothing else")
+        return args, {}
+    first = args[0] if isinstance(args[0], list | tuple) else as_variable(args[0])
+    names = list(inspect.signature(target).parameters)
+    known = inspect.signature(ours).parameters
+    named: dict[str, Any] = {}
+    for name, value in {**dict(zip(names[1:], args[1:], strict=False)), **kwargs}.items():
+        own = name if name in known else PARAMETERS.get(name, name)
+        if own in known:
+            named[own] = value
+        elif value is not None:
+            raise TypeError(f"takes no {name}=")
+    return (first,), named

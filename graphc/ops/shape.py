@@ -141,9 +141,15 @@ class Reshape(Op):
                 raise refuse(ShapeError, "reshape", text, inputs[:1])
         return [tuple(wanted)]
 
-    @staticmethod
-    def _quotient(sizes: Sizes, have: list[Size], rest: list[Size]) -> Size:
+    @classmethod
+    def _quotient(cls, sizes: Sizes, have: list[Size], rest: list[Size]) -> Size:
         """The size that -1 stands for; factors found on both sides cancel, so that (n, m) -> (n, -1) gives m."""
+        have, remaining = cls._cancelled(have, rest)
+        return sizes.floordiv(sizes.total(have), sizes.total(remaining))
+
+    @staticmethod
+    def _cancelled(have: list[Any], rest: list[Any]) -> tuple[list[Any], list[Any]]:
+        """The sizes of the array and those asked for, without the ones that occur in both."""
         remaining = []
         for n in rest:
             for i, factor in enumerate(have):
@@ -152,10 +158,30 @@ class Reshape(Op):
                     break
             else:
                 remaining.append(n)
-        return sizes.floordiv(sizes.total(have), sizes.total(remaining))
+        return have, remaining
+
+    def with_sizes(self, graph: Any, inputs: Sequence[Variable]) -> Variable | None:
+        # A -1 whose size is a product of known ones is that product: so (0, m) -> (0, -1) keeps its m.
+        x, *wanted = inputs
+        hole = next((i for i, n in enumerate(wanted) if isinstance(n, Constant) and n.data == -1), None)
+        if hole is None:
+            return None
+        rest = [graph.value(n) for i, n in enumerate(wanted) if i != hole]
+        have, remaining = self._cancelled(list(graph.shape(x)), rest)
+        if remaining:
+            return None
+        wanted[hole] = graph.size_variable(graph.total(have))
+        out: Variable = self(x, *wanted)
+        return out
 
     def perform(self, node: Apply, *values: Any) -> Any:
-        return np.reshape(values[0], tuple(int(n) for n in values[1:]))
+        x, *rest = values
+        wanted = [int(n) for n in rest]
+        if not x.size and wanted.count(-1) == 1:
+            have, remaining = self._cancelled(list(x.shape), [n for n in wanted if n != -1])
+            if not remaining:
+                wanted[wanted.index(-1)] = int(np.prod(have))
+        return np.reshape(x, tuple(wanted))
 
     def gradient(
         self, gs: Sequence[Gradient], outs: Sequence[Variable], inputs: Sequence[Variable]
@@ -429,6 +455,7 @@ def alloc(value: Tensor, *shape: Any) -> Variable:
     return out
 
 
+@function
 def broadcast_to(x: Tensor, shape: Any) -> Variable:
     """`x` broadcast to `shape`."""
     return alloc(x, *as_sizes("broadcast_to", shape))

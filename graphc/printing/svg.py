@@ -12,18 +12,9 @@ from html import escape
 from itertools import pairwise
 from math import hypot
 
-from .layout import (
-    FONT_SIZE,
-    LABEL_FONT_SIZE,
-    LINE_HEIGHT,
-    Box,
-    Point,
-    Route,
-    arrange,
-    drawn_label,
-    drawn_lines,
-    text_width,
-)
+from .font import FONT_SIZE, LABEL_FONT_SIZE, LINE_HEIGHT, drawn_label, drawn_lines, text_width
+from .geometry import Box, Point, Route
+from .layout import arrange
 from .picture import EDGE_COLOURS, NODE_COLOURS, Picture, PictureEdge, PictureNode
 
 FONTS = "Helvetica, Arial, 'Liberation Sans', sans-serif"
@@ -54,9 +45,10 @@ def _elements(picture: Picture) -> Iterator[str]:
         f'<svg xmlns="http://www.w3.org/2000/svg" {size} viewBox="0 0 {_number(width)} {_number(height)}" '
         f'style="max-width: 100%; height: auto" font-family="{FONTS}" text-anchor="middle">'
     )
-    yield f'<rect {size} rx="8" fill="{BACKGROUND}"/>'
     if picture.title:
         yield f"<title>{_escaped(picture.title)}</title>"
+    yield f'<rect {size} rx="8" fill="{BACKGROUND}"/>'
+    if picture.title:
         middle = Point(width / 2, MARGIN + TITLE_FONT_SIZE / 2)
         yield _text(picture.title, middle, TITLE_FONT_SIZE, f'font-weight="bold" fill="{TEXT_COLOUR}"')
 

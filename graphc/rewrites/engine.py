@@ -219,6 +219,8 @@ class Context:
 
     def __init__(self, graph: FunctionGraph) -> None:
         self.table: Interner = graph.table
+        #: Whether a rule was told that a variable has several readers; it may have one when this phase is through.
+        self.doubtful = False
         #: The variables of the graph before this phase, with how many nodes and roots read each of them.
         self.before: dict[Variable, int] = dict.fromkeys(graph.roots, 1)
         for node in toposort(graph.roots):
@@ -235,7 +237,9 @@ class Context:
 
     def read_once(self, variable: Variable) -> bool:
         """Whether a variable of the graph, as it was before this phase, had exactly one reader."""
-        return self.before.get(variable) == 1
+        once = self.before.get(variable) == 1
+        self.doubtful = self.doubtful or not once
+        return once
 
 
 def same_sizes(a: Sequence[Any], b: Sequence[Any]) -> bool:
@@ -250,9 +254,14 @@ def rewrite(
 
     settled: a table whose normal form the graph is in already; its rules are tried on new nodes only.
     """
-    driver = _Driver(graph, rules, ALLOWED[numerics], settled)
-    image = driver.normal_forms(graph.roots)
-    return graph.map(lambda x: image.get(x, x)), driver.trace
+    trace: list[Applied] = []
+    while True:
+        driver = _Driver(graph, rules, ALLOWED[numerics], settled)
+        image = driver.normal_forms(graph.roots)
+        graph = graph.map(lambda x, image=image: image.get(x, x))  # type: ignore[misc]
+        trace += driver.trace
+        if not (driver.trace and driver.context.doubtful):
+            return graph, trace
 
 
 class _Driver:

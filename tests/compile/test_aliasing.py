@@ -43,7 +43,7 @@ GRAPHS: dict[str, Callable[[Variable, Variable], list[Variable]]] = {
     "views of a temporary": lambda W, U: (lambda t: [t[0], t[0], t[0, 0], t[0, 0]])(T.exp(X)),
     "scalar temporary twice": lambda W, U: (lambda t: [t, t, t.dimshuffle("x")])(X.sum()),
     "equal expressions": lambda W, U: [X + 1, X + 1, 1 + X, S * 2, S * 2],
-    "identities": lambda W, U: [X + 0, X * 1, X / 1, X - 0, X**1, -(-X), 1 * S],
+    "identities": lambda W, U: [X + 0, X * 1, X / 1, X - 0, X**1, T.neg(T.neg(X)), 1 * S],
     "branches": lambda W, U: [ifelse(C > 0, X, W), ifelse(C > 0, W, X), ifelse(C > 0, X, X)],
     "branches of views": lambda W, U: [ifelse(C > 0, X.T, W.T), ifelse(C > 0, S, U), ifelse(C < 0, S, U)],
     "branch and its parts": lambda W, U: (lambda t: [ifelse(C > 0, t, W), t])(T.exp(X)),

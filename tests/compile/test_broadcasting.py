@@ -159,7 +159,8 @@ def test_shape_error_tells() -> None:
         f(np.ones((2, 3)), np.ones(4))
     assert isinstance(caught.value, ValueError)
     text = str(caught.value)
-    for part in ("model", "mul: sizes", "3 and 4", "float64", "right", "shape (4,)", HERE, "test_shape_error_tells", "1 to broadcast"):
+    parts = ("model", "mul: sizes", "3 and 4", "float64", "right", "shape (4,)", HERE, "test_shape_error_tells")
+    for part in (*parts, "1 to broadcast"):
         assert part in text, part
     assert f(np.ones((2, 3)), np.ones(1)).shape == (2, 3), "the function still works"
 

@@ -189,6 +189,9 @@ def test_options_of_a_function_are_kept(way: str) -> None:
     assert named(other=1)[0] == 1.0
     assert named.numerics == "ieee"
     assert named.profile is not None
+    nameless = THROUGH[way](function([In(x, autoname=False)], x)).copy()
+    with pytest.raises(TypeError, match="unknown input"):
+        nameless(x=1)
     unused = THROUGH[way](function([x, T.dscalar("y")], x, on_unused_input="ignore"))
     assert unused(1, 2) == 1.0
     assert THROUGH[way](function([x], None, updates={}, on_unused_input="ignore"))(1) == []
@@ -250,7 +253,7 @@ def test_copy_exchanges_two_shared_variables() -> None:
 
 
 def test_copy_without_updates() -> None:
-    f, w, step = trainer()
+    f, _w, _step = trainer()
     g = f.copy(delete_updates=True)
     for _ in range(2):
         assert g([1.0, 1.0])["w"].tolist() == [1.0, 2.0]

@@ -179,7 +179,8 @@ def test_many_inputs() -> None:
 # A name is the user's business: these are names in generated code, keywords, builtins, functions of NumPy.
 NAMES = """x exp add array int64 float64 bool bool_ abs full dot where shape copy asarray broadcast_shapes slice print
     t0 t1 t2 t3 c0 c1 x0 branch0 mismatch0 mismatch1 mismatch7 op0 op3 function entry this values results np numpy
-    None True class lambda def self __name__ _ f checked np_exp read write lock0 dtype0 ndarray é λ α_1 a-b 1x""".split()
+    None True class lambda def self __name__ _ f checked np_exp read write lock0 dtype0 ndarray
+    é λ α_1 a-b 1x""".split()
 
 
 @pytest.mark.parametrize("name", [*NAMES, "", " ", "a b", "x\ny"])
@@ -191,12 +192,13 @@ def test_any_name_will_do(name: str) -> None:
     s = shared(np.ones(2), name=name)
     outputs = [
         T.exp(y) + z, T.cast(y, "int64"), y.sum() > 3, T.dot(y, z), T.switch(y > 1, z, y), abs(c - 1),
-        y.reshape((y.shape[0], 1)), ifelse(c > 0, y * 2, z), T.zeros_like(y), Doubled()(y), T.set_subtensor(y[[0, 1]], z),
+        y.reshape((y.shape[0], 1)), ifelse(c > 0, y * 2, z), T.zeros_like(y), Doubled()(y),
+        T.set_subtensor(y[[0, 1]], z),
     ]  # fmt: skip
     f = function([y, z, c], outputs, updates={s: s + y}, name=name)
     found = f(np.array([1.0, 2.0]), np.array([3.0, 4.0]), 1.0)
     expected = [
-        np.exp([1, 2]) + [3, 4], [1, 2], False, 11.0, [1, 4], 0.0, [[1], [2]], [2, 4], [0, 0], [2, 4], [3, 4],
+        np.exp([1, 2]) + np.array([3, 4]), [1, 2], False, 11.0, [1, 4], 0.0, [[1], [2]], [2, 4], [0, 0], [2, 4], [3, 4],
     ]  # fmt: skip
     for got, wanted in zip(found, expected, strict=True):
         np.testing.assert_allclose(got, wanted)

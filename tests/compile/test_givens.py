@@ -61,7 +61,7 @@ def test_swap() -> None:
 def test_givens_apply_at_once() -> None:
     """What stands in a replacement is not replaced again."""
     x, y, z = T.dscalars("x", "y", "z")
-    with pytest.raises(MissingInputError, match="y has no value(.|\n)*givens apply all at once"):
+    with pytest.raises(MissingInputError, match=r"y has no value(.|\n)*givens apply all at once"):
         function([z], x, givens={x: y + 1, y: z})
     assert function([y], 100 * x + y, givens={x: y + 1})(3) == 403.0
     inner = y + 1

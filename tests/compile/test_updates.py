@@ -99,7 +99,7 @@ def test_update_of_a_fixed_size() -> None:
         function([x], updates={row: x})
     checked = function([x], updates={row: T.addbroadcast(x, 0)})
     checked(np.zeros((1, 3)))
-    with pytest.raises(ValueError, match="sizes 1 and 2|sizes 2 and 1|addbroadcast"):
+    with pytest.raises(ValueError, match=r"sizes (1 and 2|2 and 1)"):
         checked(np.zeros((2, 3)))
     assert row.get_value().tolist() == [[0.0] * 3]
 
@@ -210,6 +210,16 @@ def test_default_update_of_a_variable_behind_an_input() -> None:
     assert s.get_value() == 0.0
 
 
+def test_default_update_of_a_clone_happens_once() -> None:
+    """Two variables on one cell: the value is updated once, explicitly or by default."""
+    s = counter()
+    twin = s.clone("twin")
+    function([], s + twin)()
+    assert s.get_value() == twin.get_value() == 1.0
+    function([], s + twin, updates={twin: twin + 10})()
+    assert s.get_value() == 11.0
+
+
 def test_givens_hold_for_default_updates() -> None:
     s, step = shared(0.0, "s"), T.dscalar("step")
     s.default_update = s + step
@@ -317,7 +327,7 @@ def test_two_functions_share_a_container() -> None:
 def test_unknown_state() -> None:
     f, inc, _ = accumulator()
     for key in (inc, "inc", "nothing", T.dscalar("state")):
-        with pytest.raises(KeyError, match="no input .* with a value; inputs that have one: state"):
+        with pytest.raises(KeyError, match=r"no input .* with a value; inputs that have one: state"):
             f[key]
         with pytest.raises(KeyError, match="with a value"):
             f[key] = 1

@@ -1,4 +1,4 @@
-"""The interned graph: equal nodes are one object, unequal ones are not, and each knows the user's nodes it stands for."""
+"""The interned graph: equal nodes are one object, unequal ones are not, and each knows the user's nodes it is for."""
 
 from __future__ import annotations
 
@@ -101,7 +101,7 @@ BITS = [(dtype, value) for dtype in ("float64", "float32", "float16", "complex12
 BITS += [("int64", 2**62 + 1), ("int64", -1), ("int8", -128), ("uint64", 2**64 - 1), ("bool", True)]
 
 
-@pytest.mark.parametrize(("dtype", "value"), BITS)
+@pytest.mark.parametrize("dtype, value", BITS)
 def test_constants_keep_their_bits(dtype: str, value: Any) -> None:
     """Through interning, folding and the generated source."""
     with np.errstate(all="ignore"):

@@ -39,7 +39,7 @@ VALUES: list[tuple[Any, str, int]] = [
 ]
 
 
-@pytest.mark.parametrize(("value", "dtype", "ndim"), VALUES, ids=lambda v: str(v)[:20])
+@pytest.mark.parametrize("value, dtype, ndim", VALUES, ids=lambda v: str(v)[:20])
 def test_shared_of_a_value(value: Any, dtype: str, ndim: int) -> None:
     s = shared(value, name="s")
     assert isinstance(s, SharedVariable)

@@ -19,7 +19,7 @@ KINDS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("broadcastable", "kind"), KINDS)
+@pytest.mark.parametrize("broadcastable, kind", KINDS)
 def test_kind(broadcastable: tuple[bool, ...], kind: str) -> None:
     made = TensorType("float64", broadcastable)
     assert made.kind == kind
@@ -39,7 +39,7 @@ REPR = [
 ]
 
 
-@pytest.mark.parametrize(("made", "text"), REPR)
+@pytest.mark.parametrize("made, text", REPR)
 def test_repr(made: TensorType, text: str) -> None:
     assert repr(made) == text
     assert pickle.loads(pickle.dumps(made)) == made
@@ -119,7 +119,7 @@ BAD: list[tuple[Any, str]] = [
 ]
 
 
-@pytest.mark.parametrize(("make", "message"), BAD)
+@pytest.mark.parametrize("make, message", BAD)
 def test_types_that_do_not_exist(make: Any, message: str) -> None:
     with pytest.raises((TypeError, ValueError), match=message):
         make()

@@ -184,7 +184,9 @@ def _close(a: Array, e: Array, ulps: float, absolute: float) -> Array:
         return np.asarray(a == e)
     if a.dtype.kind == "c":
         finite = np.isfinite(e) & np.isfinite(a)
-        parts = _close(a.real.copy(), e.real.copy(), ulps, absolute) & _close(a.imag.copy(), e.imag.copy(), ulps, absolute)
+        parts = _close(a.real.copy(), e.real.copy(), ulps, absolute) & _close(
+            a.imag.copy(), e.imag.copy(), ulps, absolute
+        )
         with np.errstate(all="ignore"):
             whole = np.abs(a - e) <= ulps * np.spacing(np.abs(e))
         return np.asarray(np.where(finite & np.isfinite(np.abs(e)), parts | whole, parts))
@@ -214,7 +216,8 @@ class Row:
     """A call of a function of the room.
 
     ours, numpy: the call on variables and on arrays; values: the arrays.  Those of float64 stand for any dtype.
-    ulps: the bound on the error.  known: whether the shape of the result follows from those of the operands.
+    ulps, absolute: the bound on the error, as for `difference`.
+    known: whether the shape of the result follows from those of the operands.
     derivable: whether it has a derivative with respect to the float64 values.  dtypes: those it is tried with.
     """
 
@@ -223,6 +226,7 @@ class Row:
     numpy: Callable[..., Any]
     values: tuple[Any, ...]
     ulps: float = 0
+    absolute: float = 0
     known: bool = True
     derivable: bool = True
     dtypes: Sequence[str] = dtypes.ALL
@@ -256,7 +260,7 @@ def check_row(row: Row, backend: str, dtype: str = "float64", layout: str = "con
         want = np.asarray(row.numpy(*[a.astype(a.dtype.name) for a in arrays]))
     assert out.dtype == want.dtype, f"{out.dtype}, expected {want.dtype}"
     for way, (got,) in compute([out], list(zip(inputs, arrays, strict=True)), backend):
-        problem = difference(got, want, row.ulps)
+        problem = difference(got, want, row.ulps, row.absolute)
         assert problem is None, f"{row} of {dtype}, {layout}, by {way}: {problem}"
 
 

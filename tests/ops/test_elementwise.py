@@ -8,7 +8,7 @@ import operator
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from typing import Any
 
 import mpmath
@@ -22,10 +22,9 @@ from graphc.configuration import config
 from graphc.evaluate import evaluate
 from graphc.graph.variable import Variable
 from graphc.ops.declare import ELEMENTWISE
-from graphc.ops.elementwise import Tensor, cast, full_like, ones_like, round, zeros_like
+from graphc.ops.elementwise import cast, full_like, ones_like, round, tensor_copy, zero_grad, zeros_like
 from graphc.ops.elementwise import fill as fill_op
 from graphc.ops.elementwise import switch as switch_op
-from graphc.ops.elementwise import tensor_copy, zero_grad
 from tests.ops.arrays import ALL, LAYOUTS, SHAPES, Array, check, difference, rng, run, sample, special, tensor
 
 BITS = ("bool", *dtypes.INTEGERS)
@@ -111,6 +110,7 @@ ROWS: dict[str, Row] = {
     "reciprocal": Row(lambda x: np.reciprocal(x.astype(np.exp(x).dtype)), lambda x: 1 / x, domain=bool),
     "sqr": Row(np.square, lambda x: x * x, steady=2),
     "sqrt": Row(np.sqrt, mp.sqrt, steady=1),
+    "root_of_squares": Row(np.sqrt, mp.sqrt, steady=1),
     "maximum": Row(np.maximum, max),
     "minimum": Row(np.minimum, min),
     "lt": Row(np.less, operator.lt),
@@ -288,7 +288,7 @@ def test_the_cases_cover_every_pair() -> None:
     assert len({(case.dtype, case.layout) for case in cases(full=False)}) == len(ALL) * len(LAYOUTS)
 
 
-@lru_cache(maxsize=None)
+@cache
 def everything(dtype: str, ndim: int, backend: str) -> tuple[list[str], list[Variable], list[Variable], Function]:
     """One function with all the ops that take `dtype`."""
     inputs = [tensor(dtype, ndim, name) for name in "xyz"]
@@ -494,8 +494,6 @@ def test_a_python_number_takes_the_dtype_of_what_it_meets() -> None:
     assert (tensor("float32", 1) + 1j).dtype == "complex64"
     x = tensor("float16", 1)
     assert (x + (ELEMENTWISE["neg"](1) + 2.5)).dtype == "float16"  # an expression of Python numbers alone stays weak
-
-
 
 
 def test_floatX_is_the_dtype_of_quotients_and_lone_floats(backend: str) -> None:

@@ -15,7 +15,21 @@ from graphc.configuration import config
 from graphc.evaluate import evaluate
 from graphc.ops import reduction
 from graphc.ops.reduction import KINDS, Reduction
-from tests.ops.arrays import ALL, LAYOUTS, Array, Row, check, check_row, check_shape, numbers, rng, run, sample, special, tensor
+from tests.ops.arrays import (
+    ALL,
+    LAYOUTS,
+    Array,
+    Row,
+    check,
+    check_row,
+    check_shape,
+    numbers,
+    rng,
+    run,
+    sample,
+    special,
+    tensor,
+)
 
 REAL = tuple(d for d in ALL if d not in dtypes.COMPLEX)
 AXES: list[Any] = [None, 0, -1, 1, (0, 1), (-1, 0), [1], (0, 1, 2), ()]
@@ -49,7 +63,9 @@ POSITIONS: dict[str, Callable[..., Any]] = {"argmax": np.argmax, "argmin": np.ar
 def _rows() -> list[Row]:
     rows = []
     x = numbers(2, 3, 4) + 0.5
-    for (name, (numpy, ulps, kinds, smooth)), axis, keepdims in itertools.product(FUNCTIONS.items(), AXES, (False, True)):
+    for (name, (numpy, ulps, kinds, smooth)), axis, keepdims in itertools.product(
+        FUNCTIONS.items(), AXES, (False, True)
+    ):
         given = tuple(axis) if isinstance(axis, list) else axis
         if name == "std" and axis == ():
             continue  # the square root of 0 everywhere: no derivative
@@ -194,7 +210,9 @@ def test_a_scalar_is_its_own_reduction(name: str, backend: str) -> None:
     for dtype in ("float32", "int8", "bool"):
         value = np.array(1, dtype)
         check(run(getattr(reduction, name), value, backend=backend), np.asarray(numpy(value)))
-        check(run(lambda x: getattr(reduction, name)(x, keepdims=True), value, backend=backend), np.asarray(numpy(value)))
+        check(
+            run(lambda x: getattr(reduction, name)(x, keepdims=True), value, backend=backend), np.asarray(numpy(value))
+        )
 
 
 @pytest.mark.parametrize("ddof", [0, 1, 2])

@@ -4,7 +4,7 @@ The tolerance is not one number: a difference of two nearly equal products has l
 can give back. So the graph is evaluated again with the result of every operation that rounds moved by up to 4 ULP at
 random; how far the results spread tells how well conditioned they are. A compiled result must lie within 64 times that
 spread, plus 8 ULP. Where an answer is discrete (integers, bools, shapes, nan or not) and the noise changes it, the
-question has no answer and is not asked. Small dyadic numbers get no noise: their sums and products are exact.
+question has no answer and is not asked. Sums and products that are small dyadic numbers get no noise: they are exact.
 
 With ``numerics="ieee"`` only sums, products and dot products get noise, whose order is nobody's promise; a graph
 without them must agree to the last bit, the sign of zero included.
@@ -19,17 +19,25 @@ import numpy as np
 
 from graphc.evaluate import needed_inputs, value_of
 from graphc.graph.variable import Apply, Constant, Variable
+from graphc.ops.declare import Elementwise
+from graphc.ops.indexing import IncSubtensor
 from graphc.ops.matmul import Dot
 from graphc.ops.nnet import AlongAxis
 from graphc.ops.reduction import Reduction
 from graphc.ops.shape import SumTo
-from graphc.ops.indexing import IncSubtensor
 
 RUNS = 3
 ULPS = 4
 SPREADS = 64
 
 Array = np.ndarray[Any, Any]
+
+
+# Ops that do not round, and ops that do not round where operands and result are small dyadic numbers.
+NO_ROUNDING = frozenset(
+    "neg abs_ sgn maximum minimum switch clip ceil floor trunc round_half_to_even fill cast tensor_copy".split()
+)
+ARITHMETIC = frozenset("add sub mul sqr".split())
 
 
 def order_matters(node: Apply) -> bool:
@@ -43,7 +51,7 @@ def order_matters(node: Apply) -> bool:
 
 
 def exact(array: Array) -> Array:
-    """Which elements are small dyadic numbers, zeros, infinities or nan."""
+    """Which elements are small dyadic numbers, infinite or nan."""
     parts = (array.real, array.imag) if array.dtype.kind == "c" else (array,)
     good = np.ones(array.shape, bool)
     for part in parts:
@@ -52,12 +60,21 @@ def exact(array: Array) -> Array:
     return good
 
 
-def noisy(array: Array, rng: np.random.Generator, certain: bool) -> Array:
-    """`array` with the elements that may have been rounded moved by up to `ULPS`."""
+def certain(node: Apply, inputs: list[Array | None], result: Array) -> Array | bool:
+    """Which elements of the result cannot have been rounded."""
+    if order_matters(node):
+        return all(np.all(exact(v)) for v in inputs if v is not None and v.dtype.kind in "fc") and exact(result)
+    if not isinstance(node.op, Elementwise) or node.op.name in NO_ROUNDING:
+        return True
+    return exact(result) if node.op.name in ARITHMETIC else False
+
+
+def noisy(array: Array, rng: np.random.Generator, kept: Array | bool) -> Array:
+    """`array` with the elements that are not to be kept moved by up to `ULPS`."""
     if array.dtype.kind not in "fc":
         return array
     moved = array * (1 + ULPS * np.finfo(array.dtype).eps * rng.uniform(-1, 1, array.shape))
-    return np.where(exact(array) & certain, array, moved).astype(array.dtype)
+    return np.where(kept, array, moved).astype(array.dtype)
 
 
 def evaluate_noisy(
@@ -85,8 +102,7 @@ def evaluate_noisy(
             given = [known.get(y) for y in node.inputs]
             results = value_of(node, given)
             if not only_sums or order_matters(node):
-                certain = all(np.all(exact(np.asarray(v))) for v in given if v is not None)
-                results = tuple(noisy(r, rng, certain or not order_matters(node)) for r in results)
+                results = tuple(noisy(r, rng, certain(node, given, r)) for r in results)
             known.update(zip(node.outputs, results, strict=True))
 
     found: list[Array | None] = []

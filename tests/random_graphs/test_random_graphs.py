@@ -12,6 +12,7 @@ from hypothesis import given, settings
 
 import graphc
 from graphc.compile.pipeline import PHASES, lowering
+from graphc.errors import ShapeError
 from graphc.evaluate import evaluate
 from graphc.graph.fgraph import FunctionGraph
 from graphc.graph.traverse import leaves, toposort
@@ -116,8 +117,11 @@ def failed_in(program: Program, world: int) -> bool:
 
 
 def check_failure(program: Program, f: graphc.Function, world: int, right: Exception) -> None:
-    """The call raises what one of the failing nodes raises; if only shapes are asked of those, it may succeed."""
-    kinds = tuple({type(e) for e in program.failing[world].values()} | {type(right)})
+    """The call raises what one of the failing nodes raises; if only shapes are asked of those, it may succeed.
+
+    Sizes are compared before anything is computed: a ShapeError may come before the error of a value.
+    """
+    kinds = (ShapeError, type(right), *{type(e) for e in program.failing[world].values()})
     try:
         f(*program.arguments(world))
     except Exception as error:

@@ -21,7 +21,7 @@ from graphc.ops.declare import Elementwise
 from graphc.ops.elementwise import Cast, Fill, Identity
 from graphc.ops.indexing import AdvancedSubtensor, IncSubtensor, Subtensor, entries, is_basic
 from graphc.ops.matmul import Dot
-from graphc.ops.reduction import ArgExtremum, Reduction
+from graphc.ops.reduction import ArgExtremum, Peak, Reduction
 from graphc.ops.shape import Alloc, ARange, DimShuffle, Eye, Join, Reshape, ShapeOf, Stack
 from graphc.schedule.schedule import Buffer, Compute, Schedule
 
@@ -173,7 +173,11 @@ def _reduction(line: Line) -> str:
         kwargs["axis"] = None
     if kwargs.get("dtype") == _default_accumulator(line.inputs[0].dtype):
         del kwargs["dtype"]
-    texts = [f"{key}={line.use(value) if key == 'dtype' else value!r}" for key, value in kwargs.items()]
+    if "dtype" in kwargs:
+        kwargs["dtype"] = line.use(kwargs["dtype"])
+    if "initial" in kwargs:
+        kwargs["initial"] = f"-{line.use('inf')}"
+    texts = [f"{key}={value}" for key, value in kwargs.items()]
     return f"{line.use(REDUCERS[op.name])}({', '.join([line.args[0], *texts])})"
 
 
@@ -281,6 +285,7 @@ SPELLINGS: dict[type[Op], Spelling] = {
     Identity: lambda line: line.args[0],
     Alloc: _alloc,
     Reduction: _reduction,
+    Peak: _reduction,
     ArgExtremum: _argextremum,
     Dot: lambda line: f"{line.use('dot')}({', '.join(line.args)})",
     Reshape: lambda line: f"{line.use('reshape')}({line.args[0]}, {_tuple(line.args[1:])})",

@@ -1,0 +1,101 @@
+"""All rules by their number: for documentation, and for the test that no number is forgotten."""
+
+from __future__ import annotations
+
+from graphc.rewrites.engine import Rule, Table
+from graphc.rewrites.specialize import SPECIALIZE
+
+# What the numbers of the specification stand for.
+TITLES: dict[int, str] = {
+    1: "equal nodes are one",
+    2: "constant folding",
+    3: "identities",
+    4: "dimshuffle",
+    5: "reshape",
+    6: "shape inference",
+    7: "specify_shape",
+    8: "fill and alloc",
+    9: "join",
+    10: "asserts",
+    11: "useless bounds",
+    12: "an index of an index",
+    13: "an index of something made element by element",
+    14: "writing and reading",
+    15: "sums of increments",
+    16: "parts of what was put together",
+    17: "whole sums and products",
+    18: "signs and units",
+    19: "powers",
+    20: "inverse pairs",
+    21: "absolute values",
+    22: "distribution",
+    23: "reductions",
+    24: "comparisons",
+    25: "choices",
+    26: "conversions",
+    27: "logic",
+    28: "log1p and expm1",
+    29: "sigmoid",
+    30: "logarithms of sigmoids",
+    31: "log-sum-exp and softmax",
+    32: "cross-entropy",
+    33: "argmax of a monotonic function",
+    34: "erf and erfc",
+    35: "linear algebra",
+    36: "matrix products",
+    37: "sums of squares of products",
+    38: "elementwise fusion",
+    39: "reduction fusion",
+    40: "working in place",
+    41: "buffers",
+    42: "scan: unused parts",
+    43: "scan: out of the loop",
+    44: "scan: trace reduction",
+    45: "scan: initial states in place",
+}
+
+# Numbers that no table of rules holds, and where their work is done instead.
+ELSEWHERE: dict[int, str] = {
+    1: "done by interning: graph/fgraph.py gives equal ops on the same inputs one node",
+    6: "done by interning: shape_of(x, axis) becomes the size that the shape rules of the ops found",
+    7: "there is no specify_shape op yet",
+    10: "there is no Assert op yet; sizes are checked by guards",
+    34: "erf and erfc are not declared yet",
+    35: "the ops of linear algebra are not declared yet",
+    38: "belongs to the kernels, which come with the LLVM backend",
+    39: "belongs to the kernels, which come with the LLVM backend",
+    40: "schedule/memory.py: dead buffers are written into",
+    41: "schedule/memory.py: dead buffers are written into; locals die with the call",
+    42: "there is no scan yet",
+    43: "there is no scan yet",
+    44: "there is no scan yet",
+    45: "there is no scan yet",
+}
+
+
+def by_number(rules: Table = SPECIALIZE) -> dict[int, list[Rule]]:
+    """Number -> its rules, each once even where it is tried on several ops."""
+    found: dict[int, list[Rule]] = {number: [] for number in TITLES}
+    for rule in rules.rules:
+        known = found.setdefault(rule.number, [])
+        if rule.text not in [other.text for other in known]:
+            known.append(rule)
+    return found
+
+
+def markdown() -> str:
+    """The list of all rules, as it stands in docs/rewrites.md."""
+    lines = []
+    for number, rules in by_number().items():
+        title = TITLES.get(number, "")
+        lines.append(f"\n### {number}. {title}\n")
+        if number in ELSEWHERE:
+            lines.append(f"{ELSEWHERE[number]}.\n" if not rules else f"Also {ELSEWHERE[number]}.\n")
+        if rules:
+            lines += ["| class | rule |", "|---|---|"]
+            lines += [f"| {rule.numerics} | `{_escaped(rule.text)}` |" for rule in rules]
+    return "\n".join(lines).strip() + "\n"
+
+
+def _escaped(text: str) -> str:
+    return text.replace("|", "\\|")
