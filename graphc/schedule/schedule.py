@@ -20,6 +20,7 @@ from typing import Union
 from graphc.graph.fgraph import FunctionGraph, Guard
 from graphc.graph.predicates import ALWAYS, Choice, Predicate, choices_of, predicates
 from graphc.graph.sizes import Shape
+from graphc.graph.traverse import toposort
 from graphc.graph.variable import Apply, Constant, Variable
 
 
@@ -171,7 +172,7 @@ class _Builder:
     def build(self) -> Schedule:
         inputs = tuple(self._buffer(x, "input") for x in self.graph.inputs)
         owners = [x.owner for x in self.graph.outputs if x.owner is not None]
-        for unit in self._ordered([*self.graph.guards, *owners]):
+        for unit in self._acyclic([*self.graph.guards, *owners]):
             self._emit(unit)
         results = tuple(self._buffer_of(x) for x in self.graph.outputs)
         return Schedule(
@@ -200,13 +201,27 @@ class _Builder:
     def _when(self, node: Apply) -> Predicate:
         return self.needed.get(node, ALWAYS)
 
-    def _ordered(self, roots: Sequence[Unit]) -> list[Unit]:
+    def _acyclic(self, roots: Sequence[Unit]) -> list[Unit]:
+        """The units in an order that respects their dependencies.
+
+        A condition may be needed by a choice that is itself only taken on that condition (two nested ifelse in
+        opposite order).  What such a condition depends on is computed always.
+        """
+        while True:
+            order, circular = self._ordered(roots)
+            if circular is None:
+                return order
+            for node in toposort([circular.condition]):
+                self.needed[node] = ALWAYS
+
+    def _ordered(self, roots: Sequence[Unit]) -> tuple[list[Unit], Choice | None]:
+        """An order, and a choice that depends on itself if there is one."""
         order: dict[Unit, None] = {}
         entered: set[Unit] = set()
         for root in roots:
-            stack = [(root, iter(self._dependencies(root)))]
             if root in entered:
                 continue
+            stack = [(root, iter(self._dependencies(root)))]
             entered.add(root)
             while stack:
                 unit, pending = stack[-1]
@@ -215,10 +230,15 @@ class _Builder:
                         entered.add(dependency)
                         stack.append((dependency, iter(self._dependencies(dependency))))
                         break
+                    if dependency not in order:  # still on the stack: it depends on itself
+                        path = [u for u, _ in stack]
+                        cycle = [*path[path.index(dependency) :], dependency]
+                        followed = zip(cycle, cycle[1:], strict=False)
+                        return [], next(u for u, by in followed if isinstance(u, Choice) and isinstance(by, Apply))
                 else:
                     stack.pop()
                     order[unit] = None
-        return list(order)
+        return list(order), None
 
     # ---- steps ----
 
