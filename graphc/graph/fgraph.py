@@ -346,9 +346,7 @@ class FunctionGraph:
     table: Interner
 
     @classmethod
-    def build(
-        cls, inputs: Sequence[Variable], outputs: Sequence[Variable], ones: Iterable[Axis] = ()
-    ) -> FunctionGraph:
+    def build(cls, inputs: Sequence[Variable], outputs: Sequence[Variable], ones: Iterable[Axis] = ()) -> FunctionGraph:
         """Intern the graph between `inputs` and `outputs`; the axes in `ones` are assumed to have size 1."""
         table = Interner(ones)
         image = {x: table.leaf(x) for x in inputs}

@@ -261,7 +261,7 @@ def norm(x: Tensor, L: Any, axis: Any = None, keepdims: bool = False) -> Variabl
         raise TypeError("norm: give the norm's order, such as L=2")
     if L == 0:
         return sum(neq(x, 0), axis, keepdims=keepdims)
-    if L == "inf" or L == float("inf"):
+    if L == "inf" or float("inf") == L:
         return max(abs_(x), axis, keepdims)
     if L == 1:
         return sum(abs_(x), axis, keepdims=keepdims)

@@ -17,6 +17,7 @@ from graphc.ops.elementwise import (
     eq,
     exp,
     expm1,
+    fill,
     log,
     log1mexp,
     log1p,
@@ -73,12 +74,12 @@ LOGS_OF_SIGMOIDS = rules(
 
 @rule(29, "stable", mul, true_div)
 def sigmoids_in_products(context: Context, node: Apply) -> Variable | None:
-    """exp(x) * sigmoid(-x) -> sigmoid(x), sigmoid(x) / sigmoid(-x) -> exp(x), s / s -> 1 for a sigmoid or softmax s"""
+    """exp(x) * sigmoid(-x) -> sigmoid(x), sigmoid(x) / sigmoid(-x) -> exp(x), s / s -> 1 for a sigmoid s"""
     product = product_of(node.outputs[0])
     if product is None:
         return None
     changed = False
-    while _exp_times_sigmoid(product) or _odds(product) or _cancel_positive(product) or _share(product):
+    while _exp_times_sigmoid(product) or _odds(product) or _cancel_sigmoid(product) or _share(product):
         changed = True
     return product.expression() if changed else None
 
@@ -123,16 +124,27 @@ def _odds(product: Product) -> bool:
     return False
 
 
-def _cancel_positive(product: Product) -> bool:
-    """s / s -> 1 for a sigmoid or softmax s, which is positive: where it comes out as 0, that is underflow."""
+def _cancel_sigmoid(product: Product) -> bool:
+    """s / s -> 1 for s = sigmoid(u), which is positive; another factor must be there to be nan where u is."""
     for below, d in product.below():
-        if not _is_sigmoid(d) and not _is_along_axis(d, "softmax"):
-            continue
+        u = _argument(d, sigmoid)
         for above, n in product.above():
-            if n is d:
+            others = [f for f in product.factors if f is not below and f is not above]
+            if u is not None and n is d and any(_nan_with(f.variable, u) for f in others):
                 below.variable = above.variable = None
                 return True
     return False
+
+
+def _nan_with(factor: Variable | None, u: Variable) -> bool:
+    """Whether a factor is a function of u or -u that is nan where u is."""
+    if factor is None:
+        return False
+    for op in (sigmoid, exp):
+        v = _argument(factor, op)
+        if v is not None and (v is u or _negated(u, v)):
+            return True
+    return factor is u or _negated(factor, u)
 
 
 def _is_along_axis(variable: Variable, name: str) -> bool:
@@ -247,23 +259,56 @@ def exp_of_logsoftmax(context: Context, node: Apply) -> Variable | None:
     return softmax(source.inputs[0], source.op.axis)  # type: ignore[no-any-return]
 
 
-@rule(31, "stable", mul)
-def softmax_gradient_of_index(context: Context, node: Apply) -> Variable | None:
-    """inc(zeros, v / s[i], i) * s -> inc(zeros, v, i), for a softmax s: a probability is positive"""
-    for scattered, s in (node.inputs, node.inputs[::-1]):
-        write = scattered.owner
-        if write is None or not isinstance(write.op, IncSubtensor) or not write.op.add:
+@rule(31, "stable", sub)
+def softmax_gradient(context: Context, node: Apply) -> Variable | None:
+    """w - sum(w) * s -> g - sum(g) * s, for w = (g / s) * s or its like with an index, and a softmax s"""
+    for w, weighted in (node.inputs, node.inputs[::-1]):
+        if weighted.owner is None or weighted.owner.op is not mul:
             continue
-        if not _is_along_axis(s, "softmax"):
+        for total, s in (weighted.owner.inputs, weighted.owner.inputs[::-1]):
+            if not _is_along_axis(s, "softmax") or not is_reduction(total, "sum") or total.owner is None:
+                continue
+            g = _without_softmax(w, s) if total.owner.inputs[0] is w else None
+            if g is not None:
+                g = g if context.same_shape(g, w) else fill(s, g)
+                rest: Any = total.owner.op(g) * s
+                return g - rest if w is node.inputs[0] else rest - g  # type: ignore[no-any-return]
+    return None
+
+
+def _without_softmax(w: Variable, s: Variable) -> Variable | None:
+    """g, if `w` is ``(g / s) * s``, or ``inc(zeros, g / s[i], i) * s``."""
+    product = product_of(w)
+    if product is None:
+        return None
+    for above, n in product.above():
+        if n is not s:
             continue
-        base, values, *index = write.inputs
-        product = product_of(values)
-        if value_of_constant(base) != 0 or product is None:
-            continue
-        for factor, d in product.below():
-            if _reads(d, s, write.op.pattern, index):
-                factor.variable = None
-                return write.op(base, product.expression(), *index)  # type: ignore[no-any-return]
+        for below, d in product.below():
+            if d is s:
+                below.variable = above.variable = None
+                return product.expression()
+        for factor, scattered in product.above():
+            unscaled = _scattered_without(scattered, s)
+            if unscaled is not None:
+                factor.variable, above.variable = unscaled, None
+                return product.expression()
+    return None
+
+
+def _scattered_without(scattered: Variable, s: Variable) -> Variable | None:
+    """inc(zeros, v, i), if `scattered` is ``inc(zeros, v / s[i], i)``."""
+    write = scattered.owner
+    if write is None or not isinstance(write.op, IncSubtensor) or not write.op.add:
+        return None
+    base, values, *index = write.inputs
+    product = product_of(values)
+    if value_of_constant(base) != 0 or product is None:
+        return None
+    for factor, d in product.below():
+        if _reads(d, s, write.op.pattern, index):
+            factor.variable = None
+            return write.op(base, product.expression(), *index)  # type: ignore[no-any-return]
     return None
 
 
@@ -292,6 +337,6 @@ STABILIZE = table(
     log_of_sum_of_exp,
     log_of_softmax,
     exp_of_logsoftmax,
-    softmax_gradient_of_index,
+    softmax_gradient,
     CANONICALIZE,
 )

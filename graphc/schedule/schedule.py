@@ -11,11 +11,11 @@ under a predicate runs only if one of its branches was taken.
 from __future__ import annotations
 
 import builtins
+import itertools
 import keyword
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Union
 
 from graphc.graph.fgraph import FunctionGraph, Guard
 from graphc.graph.predicates import ALWAYS, Choice, Predicate, choices_of, predicates
@@ -73,7 +73,7 @@ class Compute:
     into: Buffer | None = None
 
 
-Step = Union[Check, Choose, Compute]
+Step = Check | Choose | Compute
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ class Schedule:
         return f"{writes} = {step.node.op}({', '.join(map(str, step.reads))}){into}"
 
 
-Unit = Union[Apply, Choice, Guard]
+Unit = Apply | Choice | Guard
 
 
 class _Names:
@@ -129,11 +129,12 @@ class _Names:
 
     def of(self, variable: Variable, prefix: str) -> str:
         name = variable.name
-        if name is not None and _IDENTIFIER.fullmatch(name) and not keyword.iskeyword(name) and name not in RESERVED:
-            if name not in self._used:
-                self._used.add(name)
-                return name
-        return self.fresh(prefix)
+        if name is None or not _IDENTIFIER.fullmatch(name) or keyword.iskeyword(name):
+            return self.fresh(prefix)
+        if name in RESERVED or name in self._used:
+            return self.fresh(prefix)
+        self._used.add(name)
+        return name
 
     def fresh(self, prefix: str) -> str:
         while True:
@@ -233,7 +234,7 @@ class _Builder:
                     if dependency not in order:  # still on the stack: it depends on itself
                         path = [u for u, _ in stack]
                         cycle = [*path[path.index(dependency) :], dependency]
-                        followed = zip(cycle, cycle[1:], strict=False)
+                        followed = itertools.pairwise(cycle)
                         return [], next(u for u, by in followed if isinstance(u, Choice) and isinstance(by, Apply))
                 else:
                     stack.pop()
@@ -251,7 +252,9 @@ class _Builder:
             name = self.choice_names[unit] = self.names.fresh("branch")
             self.steps.append(Choose(unit, name, self._buffer_of(unit.condition), unit.when))
         else:
-            left, right = (n if isinstance(n, int) else self._buffer_of(n) for n in (unit.left, unit.right) if n is not None)
+            left, right = (
+                n if isinstance(n, int) else self._buffer_of(n) for n in (unit.left, unit.right) if n is not None
+            )
             if not (isinstance(left, int) and isinstance(right, int) and left == right):
                 self.steps.append(Check(unit, left, right, unit.when))
 

@@ -18,7 +18,7 @@ from graphc.graph.traverse import toposort
 from graphc.graph.variable import Constant, Variable
 from graphc.ops.declare import Elementwise
 from graphc.ops.elementwise import Cast, Fill
-from graphc.ops.indexing import Subtensor
+from graphc.ops.indexing import IncSubtensor, Subtensor
 from graphc.ops.nnet import AlongAxis
 from graphc.ops.reduction import Reduction
 from graphc.ops.shape import DimShuffle
@@ -109,7 +109,7 @@ def truth(expression: Variable, values: Mapping[Variable, np.ndarray]) -> np.nda
             out = _softmax(arguments[0], op.axis)
         elif isinstance(op, AlongAxis) and op.name == "logsoftmax":
             out = _TABLE["log"](_softmax(arguments[0], op.axis))
-        elif isinstance(op, Subtensor | DimShuffle):
+        elif isinstance(op, Subtensor | DimShuffle | IncSubtensor):
             out = op.perform(node, *(np.asarray(a) for a in arguments))
         else:
             return None

@@ -4,7 +4,9 @@ exact: the same bits. rounding: an error at most 4 ULP more than the left side's
 factor 2**20 of the end of the range; the same nan and infinities. stable: an error no larger than the left side's,
 and a finite value for an infinite or nan one only if the true value is finite. An error that happens to be smaller
 than the left side's formula deserves is no merit: the left side is granted the spread it shows when each of its
-operations is off by up to 4 ULP, and the right side 4 ULP for its own rounding.
+operations is off by up to 4 ULP, and the right side 4 ULP for its own rounding. Below the smallest normal number
+errors do not count (SciPy's expit flushes to 0 there). In rule 31 the inputs are moved by up to 4 ULP too: a shift by
+the largest element rounds the exponents, as Blanchard, Higham and Higham explain, and is as accurate only in this sense.
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from graphc.ops.reduction import Reduction
 from graphc.rewrites.catalogue import ELSEWHERE, by_number
 from graphc.rewrites.engine import Rule, Table, rewrite
 
-from ..random_graphs.oracle import evaluate_noisy
+from ..random_graphs.oracle import evaluate_noisy, noisy
 from .cases import CASES, Case, sample
 from .exact_values import mp, rounded, truth
 
@@ -98,17 +100,23 @@ def test_rule_keeps_what_its_class_promises(case: Case, dtype: str) -> None:
         before, _ = rewrite(before, phase)
     if not trace:
         pytest.skip("seen only in the pipeline, together with other rules")  # the next test insists on it
-    judge(rule, before.outputs[0], alone.outputs[0], dict(zip(before.inputs, values.values(), strict=True)))
+    judge(case, rule, before.outputs[0], alone.outputs[0], dict(zip(before.inputs, values.values(), strict=True)))
 
 
-def judge(rule: Rule, left: Variable, right: Variable, values: dict[Variable, np.ndarray]) -> None:
+def true_values(case: Case, left: Variable, values: dict[Variable, np.ndarray]) -> np.ndarray | None:
+    return truth(left if case.true is None else case.true(*values), values)
+
+
+def judge(case: Case, rule: Rule, left: Variable, right: Variable, values: dict[Variable, np.ndarray]) -> None:
     with np.errstate(all="ignore"):
         old, new = evaluate(left, values), evaluate(right, values)
     assert (new.dtype, new.shape) == (old.dtype, old.shape)
     if rule.numerics == "exact":
         assert_same_bits(old, new, any(order_is_free(node.op) for node in toposort([left])))
     else:
-        assert_accurate(rule.numerics, left, old, new, values)
+        true = true_values(case, left, values)
+        assert true is not None or old.dtype.kind != "f", "tests/rewrites/exact_values.py does not know an op of this case"
+        assert_accurate(rule, rule.numerics, left, true, old, new, values)
 
 
 def order_is_free(op: Any) -> bool:
@@ -126,20 +134,25 @@ def assert_same_bits(old: np.ndarray, new: np.ndarray, sums: bool) -> None:
 
 
 def assert_accurate(
-    numerics: str, left: Variable, old: np.ndarray, new: np.ndarray, values: dict[Variable, np.ndarray]
+    rule: Rule,
+    numerics: str,
+    left: Variable,
+    true_value: Any,
+    old: np.ndarray,
+    new: np.ndarray,
+    values: dict[Variable, np.ndarray],
 ) -> None:
     """What `rounding` and `stable` promise, element by element."""
     dtype = old.dtype.name
     if old.dtype.kind != "f":
         np.testing.assert_array_equal(new, old)
         return
-    right_value = truth(left, values)
-    assert right_value is not None, "tests/rewrites/exact_values.py does not know an op of this case"
-    runs = [evaluate_noisy([left], values, np.random.default_rng(seed), False)[0] for seed in range(4)]
+    runs = [one_noisy(left, values, np.random.default_rng(seed), rule.number == 31) for seed in range(4)]
+    tiny = float(np.finfo(dtype).tiny)
     infinite = sum(np.isinf(np.broadcast_to(v, old.shape)).astype(int) for v in values.values() if fits(v, old))
     bad = []
     for i in np.ndindex(old.shape):
-        a, b, true = old[i], new[i], right_value[i]
+        a, b, true = old[i], new[i], true_value[i]
         want = rounded(true, dtype)
         if np.isnan(a) and np.isnan(b):
             continue
@@ -160,10 +173,15 @@ def assert_accurate(
         ulp = float(np.spacing(np.abs(np.asarray(want, dtype))))
         error_a, error_b = (abs(mp.mpf(float(v)) - true) if np.isfinite(v) else mp.inf for v in (a, b))
         spread = max([0.0, *(abs(float(r[i]) - float(a)) for r in runs if r is not None and np.isfinite(r[i]) and np.isfinite(a))])
-        if error_b > error_a + spread + SLACK * ulp:
+        if error_b > error_a + spread + max(SLACK * ulp, tiny):
             bad.append((i, a, b, want))
     where = [(i, {x.name: (v[i] if v.shape == old.shape else v[i[0]] if v.ndim else v) for x, v in values.items()}) for i, *_ in bad[:5]]
     assert not bad, f"{len(bad)} of {old.size} elements are worse: (index, left, right, true) {bad[:5]} for {where}"
+
+
+def one_noisy(left: Variable, values: dict[Variable, np.ndarray], rng: np.random.Generator, inputs_too: bool) -> Any:
+    moved = {x: noisy(v, rng, False) if inputs_too else v for x, v in values.items()}
+    return evaluate_noisy([left], moved, rng, False)[0]
 
 
 def fits(v: np.ndarray, out: np.ndarray) -> bool:
@@ -195,7 +213,7 @@ def in_range(v: float, dtype: str) -> bool:
 def test_rule_fires_for_what_a_user_writes(case: Case, backend: str) -> None:
     inputs, values = inputs_of(case, "float64")
     left = case.build(*inputs)
-    f = graphc.function(inputs, left, backend=backend)
+    f = graphc.function(inputs, left, backend=backend, on_unused_input="ignore")
     fired = {applied.rule.text for applied in f.rewrites}
     assert rules_of(case)[0].text in fired, "\n".join(map(str, f.rewrites))
     with np.errstate(all="ignore"):
@@ -205,15 +223,17 @@ def test_rule_fires_for_what_a_user_writes(case: Case, backend: str) -> None:
     kinds = {applied.rule.numerics for applied in f.rewrites}
     if kinds <= {"exact"}:
         assert_same_bits(old, new, any(order_is_free(node.op) for node in toposort([left])))
-    elif truth(left, values) is not None:
-        assert_accurate("stable" if "stable" in kinds else "rounding", left, old, new, values)
+        return
+    true = true_values(case, left, values)
+    if true is not None:
+        assert_accurate(rules_of(case)[0], "stable" if "stable" in kinds else "rounding", left, true, old, new, values)
 
 
 @pytest.mark.parametrize("case", CASES, ids=ids)
 def test_ieee_applies_exact_rules_only(case: Case, backend: str) -> None:
     inputs, values = inputs_of(case, "float64")
     left = case.build(*inputs)
-    f = graphc.function(inputs, left, backend=backend, numerics="ieee")
+    f = graphc.function(inputs, left, backend=backend, numerics="ieee", on_unused_input="ignore")
     assert {applied.rule.numerics for applied in f.rewrites} <= {"exact"}
     with np.errstate(all="ignore"):
         old = evaluate(left, values)
