@@ -19,7 +19,7 @@ from graphc.graph.bindings import ops
 from graphc.graph.op import Op
 from graphc.graph.predicates import ALWAYS, Predicate, choices_of, map_predicates, predicates
 from graphc.graph.sizes import Shape, Size, Sizes
-from graphc.graph.traverse import leaves, toposort
+from graphc.graph.traverse import leaves_of, toposort
 from graphc.graph.types import TensorType
 from graphc.graph.variable import Apply, Constant, Variable, constant, operand
 
@@ -57,6 +57,8 @@ class Interner(Sizes):
         self._guessed = bool(self.ones)  # whether any size rests on how an axis broadcasts
         self.guards: list[Guard] = []
         self.origin: dict[Variable, list[Variable]] = {}
+        self.normal: set[Variable] = set()  # the variables in the normal form of the last phase of rewriting
+        self.ops: set[Op] = set()  # all ops that occurred
         self._nodes: dict[Any, Apply] = {}
         self._constants: dict[Any, Constant] = {}
         self._shapes: dict[Variable, Shape] = {}
@@ -151,12 +153,10 @@ class Interner(Sizes):
         if simpler is not None:
             return (self.intern(simpler),)
         shapes = op.infer_shape(self, inputs, [self._shapes[x] for x in inputs])
-        types = [
-            TensorType(out.type.dtype, shape=_static(out.type.shape) if shape is None else self.static(shape))
-            for out, shape in zip(like, shapes, strict=True)
-        ]
+        types = [_typed(out.type, shape if shape is None else self.static(shape)) for out, shape in zip(like, shapes, strict=True)]
         node = Apply(op, inputs, types, site)
         self._nodes[key] = node
+        self.ops.add(op)
         for out, shape in zip(node.outputs, shapes, strict=True):
             if shape is None:
                 shape = tuple(self._symbol(out, axis) for axis in range(out.ndim))
@@ -183,10 +183,10 @@ class Interner(Sizes):
         """The sizes of an interned variable, as ints and interned int64 scalars; equal sizes are one object."""
         return tuple([n if isinstance(n, int) else self.find(n) for n in self._shapes[variable]])
 
-    def static(self, shape: Shape) -> list[int | None]:
+    def static(self, shape: Shape) -> tuple[int | None, ...]:
         """The sizes that are known as ints."""
         found = [self.find(n) for n in shape]
-        return [n if isinstance(n, int) else None for n in found]
+        return tuple([n if isinstance(n, int) else None for n in found])
 
     def size_variable(self, size: Size) -> Variable:
         """A size as an int64 scalar that expressions can use."""
@@ -324,8 +324,10 @@ class Interner(Sizes):
         return self.find(variable)
 
 
-def _static(shape: Sequence[int | None]) -> list[int | None]:
-    return list(shape)
+def _typed(like: TensorType, shape: tuple[int | None, ...] | None) -> TensorType:
+    """The type of an interned variable: no longer weak, and with the sizes that are known by now."""
+    known = like.shape if shape is None else shape
+    return like if known == like.shape and not like.weak else TensorType(like.dtype, shape=known)
 
 
 @dataclass(frozen=True)
@@ -351,10 +353,10 @@ class FunctionGraph:
         table = Interner(ones)
         image = {x: table.leaf(x) for x in inputs}
         nodes = toposort(outputs, stop=image)
-        for x in leaves(outputs, stop=image):
+        for x in leaves_of(nodes, outputs, stop=image):
             if x not in image and not isinstance(x, Constant):
                 image[x] = table.leaf(x)
-        needed = predicates(outputs, stop=image)
+        needed = predicates(outputs, stop=image, order=nodes)
         table.enter(nodes, image, lambda node: needed.get(node, ALWAYS))
         interned = tuple(table.image(x, image) for x in outputs)
         graph = cls(tuple(image[x] for x in inputs), interned, tuple(table.guards), table)

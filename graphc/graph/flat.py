@@ -12,7 +12,7 @@ from typing import Any
 from graphc.errors import Site
 from graphc.graph.bindings import ops
 from graphc.graph.op import Op
-from graphc.graph.traverse import leaves, toposort
+from graphc.graph.traverse import leaves_of, toposort
 from graphc.graph.types import TensorType
 from graphc.graph.variable import Apply, Variable
 
@@ -54,10 +54,11 @@ _UNKNOWN = Site("<unknown>", 0, "<unknown>")
 
 def flatten(variables: Sequence[Variable]) -> FlatGraph:
     """The ancestors of `variables` as a table."""
-    roots = leaves(variables)
+    order = toposort(variables)
+    roots = leaves_of(order, variables)
     number: dict[Variable, int] = {x: i for i, x in enumerate(roots)}
     nodes = []
-    for node in toposort(variables):
+    for node in order:
         nodes.append(
             FlatNode(
                 node.op,

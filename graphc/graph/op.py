@@ -109,18 +109,15 @@ class Op:
 
     # ---- identity ----
 
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if cls.__hash__ in (object.__hash__, _hash_by_props):  # not one that the user wrote
+            by_props = cls.__props__ is not None
+            cls.__eq__ = _equal_by_props if by_props else object.__eq__  # type: ignore[method-assign, assignment]
+            cls.__hash__ = _hash_by_props if by_props else object.__hash__  # type: ignore[method-assign, assignment]
+
     def _identity(self) -> Any:
-        if self.__props__ is None:
-            return id(self)
-        return (type(self), *(getattr(self, name) for name in self.__props__))
-
-    def __eq__(self, other: object) -> bool:
-        if self is other:
-            return True
-        return self.__props__ is not None and type(self) is type(other) and self._identity() == other._identity()
-
-    def __hash__(self) -> int:
-        return hash(self._identity())
+        return (type(self), *[getattr(self, name) for name in self.__props__ or ()])
 
     def __repr__(self) -> str:
         return self.text()
@@ -130,6 +127,14 @@ class Op:
         name = self.name or type(self).__name__
         shown = [f"{p}={getattr(self, p)}" for p in self.__props__ or () if p != "name"]
         return f"{name}{{{', '.join(shown)}}}" if shown else name
+
+
+def _equal_by_props(self: Op, other: object) -> bool:
+    return self is other or (type(self) is type(other) and self._identity() == other._identity())  # type: ignore[attr-defined]
+
+
+def _hash_by_props(self: Op) -> int:
+    return hash(self._identity())
 
 
 class UndefinedGradientOf(Exception):

@@ -8,7 +8,7 @@ both branches of one choice together are just that predicate.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable
+from collections.abc import Callable, Container, Iterable, Sequence
 from dataclasses import dataclass
 
 from graphc.graph.traverse import toposort
@@ -118,12 +118,17 @@ def predicates(
     outputs: Iterable[Variable],
     extra: Iterable[tuple[Variable, Predicate]] = (),
     stop: Container[Variable] = (),
+    order: Sequence[Apply] | None = None,
 ) -> dict[Apply, Predicate]:
-    """The predicate of every node that makes `outputs` (always needed) and `extra` (needed under its predicate)."""
+    """The predicate of every node that makes `outputs` (always needed) and `extra` (needed under its predicate).
+
+    order: these nodes, sorted, if they are known already.
+    """
     outputs = list(outputs)
     extra = list(extra)
-    order = toposort([*outputs, *(x for x, _ in extra)], stop)
-    if not any(node.op.lazy for node in order):
+    if order is None:
+        order = toposort([*outputs, *(x for x, _ in extra)], stop)
+    if not any([node.op.lazy for node in order]):
         return dict.fromkeys(order, ALWAYS)
     table = _Choices(choices_of(when for _, when in extra))
     needed: dict[Apply, Predicate] = {}

@@ -13,20 +13,22 @@ def toposort(outputs: Iterable[Variable], stop: Container[Variable] = ()) -> lis
     The order is that of a depth-first walk from the first output's first input: the order of a printout.
     """
     order: list[Apply] = []
-    done: set[Apply] = set()
+    done: set[Apply | None] = {None}  # leaves have no owner, and need none
     for output in outputs:
-        if output.owner is None or output.owner in done or output in stop:
+        if output.owner is None or output in stop:
             continue
-        stack = [(output.owner, iter(output.owner.inputs))]
-        entered = {output.owner}
+        stack = [output.owner]
         while stack:
-            node, pending = stack[-1]
-            for x in pending:
-                owner = x.owner
-                if owner is not None and owner not in done and owner not in entered and x not in stop:
-                    stack.append((owner, iter(owner.inputs)))
-                    entered.add(owner)
-                    break
+            node = stack[-1]
+            if node in done:
+                stack.pop()
+                continue
+            if stop:
+                missing = [x.owner for x in node.inputs if x.owner not in done and x not in stop]
+            else:
+                missing = [x.owner for x in node.inputs if x.owner not in done]
+            if missing:
+                stack += missing[::-1]  # type: ignore[arg-type]
             else:
                 stack.pop()
                 done.add(node)
@@ -34,18 +36,23 @@ def toposort(outputs: Iterable[Variable], stop: Container[Variable] = ()) -> lis
     return order
 
 
+def leaves_of(nodes: Iterable[Apply], outputs: Iterable[Variable], stop: Container[Variable] = ()) -> list[Variable]:
+    """The variables without an owner (and those in `stop`) among the inputs of sorted nodes and the outputs."""
+    found: dict[Variable, None] = {}
+    for node in nodes:
+        for x in node.inputs:
+            if x.owner is None or x in stop:
+                found[x] = None
+    for x in outputs:
+        if x.owner is None or x in stop:
+            found[x] = None
+    return list(found)
+
+
 def leaves(outputs: Iterable[Variable], stop: Container[Variable] = ()) -> list[Variable]:
     """The variables without an owner (and those in `stop`) that `outputs` depend on, in order of appearance."""
     outputs = list(outputs)
-    found: dict[Variable, None] = {}
-    for node in toposort(outputs, stop):
-        for x in node.inputs:
-            if x.owner is None or x in stop:
-                found.setdefault(x)
-    for x in outputs:
-        if x.owner is None or x in stop:
-            found.setdefault(x)
-    return list(found)
+    return leaves_of(toposort(outputs, stop), outputs, stop)
 
 
 def inputs_of(outputs: Iterable[Variable]) -> list[Variable]:

@@ -221,11 +221,8 @@ class Context:
         self.table: Interner = graph.table
         #: Whether a rule was told that a variable has several readers; it may have one when this phase is through.
         self.doubtful = False
-        #: The variables of the graph before this phase, with how many nodes and roots read each of them.
-        self.before: dict[Variable, int] = dict.fromkeys(graph.roots, 1)
-        for node in toposort(graph.roots):
-            for x in node.inputs:
-                self.before[x] = self.before.get(x, 0) + 1
+        self._graph = graph
+        self._readers: dict[Variable, int] | None = None
 
     def shape(self, variable: Variable) -> tuple[Any, ...]:
         """The sizes of a variable."""
@@ -237,9 +234,18 @@ class Context:
 
     def read_once(self, variable: Variable) -> bool:
         """Whether a variable of the graph, as it was before this phase, had exactly one reader."""
-        once = self.before.get(variable) == 1
+        if self._readers is None:
+            self._readers = dict.fromkeys(self._graph.roots, 1)
+            for node in toposort(self._graph.roots):
+                for x in node.inputs:
+                    self._readers[x] = self._readers.get(x, 0) + 1
+        once = self._readers.get(variable) == 1
         self.doubtful = self.doubtful or not once
         return once
+
+    def occurs(self, op: Op) -> bool:
+        """Whether there is, or was, a node of this op."""
+        return op in self.table.ops
 
 
 def same_sizes(a: Sequence[Any], b: Sequence[Any]) -> bool:
@@ -252,7 +258,7 @@ def rewrite(
 ) -> tuple[FunctionGraph, list[Applied]]:
     """The graph in the normal form of a table, and the trace of all rules applied.
 
-    settled: a table whose normal form the graph is in already; its rules are tried on new nodes only.
+    settled: the table of the phase before, whose normal form the graph is in; its rules are tried on new nodes only.
     """
     trace: list[Applied] = []
     while True:
@@ -261,16 +267,18 @@ def rewrite(
         graph = graph.map(lambda x, image=image: image.get(x, x))  # type: ignore[misc]
         trace += driver.trace
         if not (driver.trace and driver.context.doubtful):
+            graph.table.normal = set(image.values())
             return graph, trace
 
 
 class _Driver:
     def __init__(self, graph: FunctionGraph, rules: Table, allowed: frozenset[str], settled: Table | None) -> None:
         self.context = Context(graph)
-        self.settled = settled
         self.table = graph.table
         self.rules = rules
         self.allowed = allowed
+        self.settled = settled
+        self.old = graph.table.normal if settled is not None else frozenset()
         self.trace: list[Applied] = []
         self.image: dict[Variable, Variable] = {}
         self.limit = int(config.rewrite.steps)
@@ -280,7 +288,7 @@ class _Driver:
         image = self.image
         replaced: dict[Variable, Variable] = {}  # what a variable is rewritten to, while that is not yet normal
         depth: dict[Variable, int] = {}
-        stack = [x for x in roots]
+        stack = list(roots)
         while stack:
             x = stack[-1]
             if x in image:
@@ -288,16 +296,24 @@ class _Driver:
                 continue
             new = replaced.get(x)
             if new is None:
-                new = self._step(x, stack)
-                if new is None:
+                missing, changed = [], False
+                for y in x.owner.inputs if x.owner is not None else ():
+                    normal = image.get(y)
+                    if normal is None:
+                        missing.append(y)
+                    elif normal is not y:
+                        changed = True
+                if missing:
+                    stack += missing
                     continue
+                new = self._on_normal_inputs(x) if changed else self._rewritten(x)
             if new is x:
                 image[x] = x
             elif new in image:
                 image[x] = image[new]
-                del_origin = self.table.origin.get(x)
-                if del_origin:
-                    self.table.origin.setdefault(image[x], del_origin)
+                users = self.table.origin.get(x)
+                if users:
+                    self.table.origin.setdefault(image[x], users)
             else:
                 replaced[x] = new
                 depth[new] = depth.get(x, 0) + 1
@@ -306,24 +322,21 @@ class _Driver:
                 stack.append(new)
         return image
 
-    def _step(self, x: Variable, stack: list[Variable]) -> Variable | None:
-        """What `x` becomes next: itself if it is normal; None if its inputs must be brought into normal form first."""
+    def _on_normal_inputs(self, x: Variable) -> Variable:
+        """The same op on the normal forms of its inputs."""
+        node = x.owner
+        assert node is not None
+        outputs = self.table.apply(node.op, [self.image[y] for y in node.inputs], node.outputs, node.site)
+        for new, old in zip(outputs, node.outputs, strict=True):
+            self.table.succeed(new, old)
+        return outputs[x.index or 0]
+
+    def _rewritten(self, x: Variable) -> Variable:
+        """What the first rule that applies makes of `x`, whose inputs are normal; `x` itself if none does."""
         node = x.owner
         if node is None:
             return x
-        image = self.image
-        missing = [y for y in node.inputs if y not in image]
-        if missing:
-            stack.extend(missing)
-            return None
-        inputs = [image[y] for y in node.inputs]
-        if any([new is not old for new, old in zip(inputs, node.inputs, strict=True)]):
-            outputs = self.table.apply(node.op, inputs, node.outputs, node.site)
-            for new, old in zip(outputs, node.outputs, strict=True):
-                self.table.succeed(new, old)
-            return outputs[x.index or 0]
-        settled = self.settled if x in self.context.before else None
-        for r in self.rules.for_op(node.op, self.allowed, settled):
+        for r in self.rules.for_op(node.op, self.allowed, self.settled if x in self.old else None):
             found = r.replace(self.context, node)
             if found is None:
                 continue

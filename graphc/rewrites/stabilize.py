@@ -75,7 +75,7 @@ LOGS_OF_SIGMOIDS = rules(
 @rule(29, "stable", mul, true_div)
 def sigmoids_in_products(context: Context, node: Apply) -> Variable | None:
     """exp(x) * sigmoid(-x) -> sigmoid(x), sigmoid(x) / sigmoid(-x) -> exp(x), s / s -> 1 for a sigmoid s"""
-    product = product_of(node.outputs[0])
+    product = product_of(node.outputs[0]) if context.occurs(sigmoid) else None
     if product is None:
         return None
     changed = False
