@@ -342,23 +342,25 @@ def logic_with_constants(context: Context, node: Apply) -> Variable | None:
     return None
 
 
-ALGEBRA = [
+# What holds for the graph as the user wrote it, before any formula is recognised.
+LAWS = [
     *trivial_power,
-    *power_by_multiplication,
-    *POWERS,
-    *INVERSES,
     *ABSOLUTES,
     *COMPARISONS,
     *compare_with_itself,
     *size_is_not_negative,
     *switch_of_constant,
-    *product_of_switch,
     *merge_casts,
     *LOGIC,
     *logic_with_constants,
     *WHOLE_UNITS,
-    *merge_constant_factors,
     *zero_times,
     *cancel_factors,
     *cancel_terms,
 ]
+
+# What avoids an overflow or a nan.
+SAFER = [*INVERSES, *product_of_switch]
+
+# What is only cheaper.
+CHEAPER = [*power_by_multiplication, *POWERS, *merge_constant_factors]
