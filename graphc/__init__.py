@@ -9,11 +9,11 @@
 """
 
 from graphc import gradient, printing, tensor
-from graphc.compile import evaluation as _evaluation
 from graphc.compile.function import Function, function
 from graphc.compile.signature import In, Out, Param
 from graphc.configuration import config
 from graphc.gradient import Lop, Rop, grad, verify_grad
+from graphc.graph.bindings import ops as _ops
 from graphc.graph.fgraph import FunctionGraph
 from graphc.graph.op import Op
 from graphc.graph.shared import SharedVariable, shared
@@ -22,6 +22,8 @@ from graphc.graph.variable import Apply, Constant, Variable
 from graphc.printing import debugprint, pp, pprint
 
 __version__ = "0.1.0"
+
+_ops.bind("eval", "graphc.compile.evaluation:evaluated")
 
 __all__ = [
     "Apply", "Constant", "Function", "FunctionGraph", "In", "Lop", "Op", "Out", "Param", "Rop", "SharedVariable",

@@ -113,7 +113,7 @@ def with_context(error: Exception, message: str) -> Exception:
 
 def _retell(kind: type[Exception], args: tuple[Any, ...], message: str, attributes: dict[str, Any]) -> Exception:
     """An exception of a subclass of `kind` that differs in its text alone."""
-    retold = _retold(kind)
+    retold: type[Exception] = _retold(kind)  # type: ignore[arg-type]
     try:
         told = retold(*args)
     except Exception:  # the arguments of the exception are not those of its constructor
@@ -124,7 +124,7 @@ def _retell(kind: type[Exception], args: tuple[Any, ...], message: str, attribut
 
 
 @lru_cache(maxsize=256)
-def _retold(kind: type[Exception]) -> type[Exception]:
+def _retold(kind: Any) -> Any:
     def reduce(self: Any) -> Any:
         return _retell, (kind, self.args, self._message, dict(vars(self)))
 

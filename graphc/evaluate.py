@@ -93,4 +93,3 @@ def value_of(node: Apply, values: Sequence[Any]) -> tuple[Array, ...]:
     inner: dict[Variable, Array] = dict(zip(node.inputs, values, strict=True))
     _compute(expansion, inner)
     return (inner[expansion],)
-

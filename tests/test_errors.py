@@ -103,10 +103,10 @@ def with_attribute() -> Own:
 
 ERRORS: list[Exception] = [
     ValueError("mine"), TypeError("mine"), IndexError("mine"), KeyError("mine"), ZeroDivisionError("mine"),
-    ValueError(), Own("mine"), Two(3, "mine"), Keyword(code=4), Strict("mine"), with_attribute(), AssertionError("mine"),
-    OSError(2, "mine"), FileNotFoundError(2, "mine", "file"), StopIteration(5), MemoryError(), RecursionError("mine"),
-    UnicodeDecodeError("utf8", b"x", 0, 1, "mine"), np.linalg.LinAlgError("mine"), NotImplementedError(),
-    np.exceptions.AxisError(3, 2), errors.ShapeError("mine"),
+    ValueError(), Own("mine"), Two(3, "mine"), Keyword(code=4), Strict("mine"), with_attribute(),
+    AssertionError("mine"), OSError(2, "mine"), FileNotFoundError(2, "mine", "file"), StopIteration(5), MemoryError(),
+    RecursionError("mine"), UnicodeDecodeError("utf8", b"x", 0, 1, "mine"), np.linalg.LinAlgError("mine"),
+    NotImplementedError(), np.exceptions.AxisError(3, 2), errors.ShapeError("mine"),
 ]  # fmt: skip
 
 MESSAGE = "op: what happened\n    x: vector\n  built at here"

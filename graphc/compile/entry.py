@@ -154,5 +154,3 @@ class Entry:
         exec(compile(self.source(), "<graphc entry>", "exec"), namespace)
         entry: Callable[..., Any] = namespace["entry"]
         return entry
-
-

@@ -7,7 +7,6 @@ from typing import Any
 
 from graphc.compile.function import function
 from graphc.configuration import config
-from graphc.graph.bindings import ops
 from graphc.graph.traverse import inputs_of
 from graphc.graph.variable import Variable
 
@@ -39,6 +38,3 @@ def _checked(variable: Variable, key: Any) -> Variable:
     if not isinstance(key, Variable):
         raise TypeError(f"eval: {key!r} is no variable that {variable} depends on")
     return key
-
-
-ops.bind("eval", evaluated)

@@ -74,7 +74,9 @@ class Function:
     def trust_input(self, value: bool) -> None:
         self._trust_input = bool(value)
         spec = self._spec
-        cell_of = {x: x.container for x in spec.shared} | {e.variable: e.cell for e in spec.inputs if e.cell is not None}
+        cell_of = {x: x.container for x in spec.shared} | {
+            e.variable: e.cell for e in spec.inputs if e.cell is not None
+        }
         entry = Entry(
             [e.variable.type for e in spec.inputs],
             [x.container for x in spec.shared],
@@ -96,7 +98,9 @@ class Function:
         """Values for all inputs from positional and keyword arguments and defaults."""
         count = len(self.inputs)
         if len(args) > count:
-            raise TypeError(f"{self}: takes {count} argument{'s' * (count != 1)}, got {len(args)}; inputs: {self._input_names()}")
+            raise TypeError(
+                f"{self}: takes {count} argument{'s' * (count != 1)}, got {len(args)}; inputs: {self._input_names()}"
+            )
         values: list[Any] = [*args, *[_MISSING] * (count - len(args))]
         for name, value in kwargs.items():
             position = self._positions.get(name)
@@ -318,7 +322,7 @@ class Function:
         swap: shared variables to be replaced by others of the same type; delete_updates: the copy updates nothing;
         private state is copied unless `share_memory`.
         """
-        exchange: dict[Variable, Variable] = {old: new for old, new in (swap or {}).items()}
+        exchange: dict[Variable, Variable] = dict((swap or {}).items())
         for old, new in exchange.items():
             if old not in self._spec.shared:
                 raise ValueError(f"{self}.copy: {old} is not a shared variable of this function")
@@ -421,7 +425,7 @@ def _rebuild(
         inputs.append(In(next(variables), name, cell, None, None, strict, allow_downcast, autoname=False))
     outputs = tuple(itertools.islice(variables, counts[1]))
     updates = tuple((next(variables), next(variables)) for _ in range(counts[2]))
-    state = {target: new for target, new in updates}
+    state = dict(updates)
     for entry in inputs:
         entry.update = state.get(entry.variable)
     shared = tuple(x for x in variables if isinstance(x, SharedVariable))

@@ -6,7 +6,7 @@ import copy
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Union
+from typing import Any
 
 from graphc.errors import MissingInputError, UnusedInputError, explain
 from graphc.graph.shared import Cell, SharedVariable
@@ -16,7 +16,7 @@ from graphc.graph.types import TensorType
 from graphc.graph.variable import Constant, Variable, as_variable, operand
 from graphc.ops.elementwise import cast
 
-Updates = Union[Mapping[Any, Any], Iterable[Sequence[Any]], None]
+Updates = Mapping[Any, Any] | Iterable[Sequence[Any]] | None
 
 
 class In:
@@ -186,7 +186,8 @@ def _inputs(inputs: Any, allow_downcast: bool | None) -> list[In]:
                 )
             )
         if x in seen:
-            raise ValueError(explain(f"function: the variable {x} is listed twice among the inputs", [operand(x)], x.site))
+            problem = f"function: the variable {x} is listed twice among the inputs"
+            raise ValueError(explain(problem, [operand(x)], x.site))
         seen.add(x)
         ins.append(entry)
     return ins

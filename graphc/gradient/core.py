@@ -105,13 +105,19 @@ def grad(
             g_of_x = _disconnected(x, cost, disconnected_inputs, return_disconnected)
         if isinstance(g_of_x, Zero):
             g_of_x = zeros_like(x, config.floatX if dtypes.is_discrete(x.dtype) else x.dtype)
-        if add_names and isinstance(g_of_x, Variable) and g_of_x.owner is not None and g_of_x.name is None:
-            if cost is not None and cost.name is not None and x.name is not None:
-                g_of_x.name = f"(d{cost.name}/d{x.name})"
+        if add_names and cost is not None:
+            _name(g_of_x, cost, x)
         results.append(g_of_x)
     if single:
         return results[0]
     return tuple(results) if isinstance(wrt, tuple) else results
+
+
+def _name(g: Gradient, cost: Variable, x: Variable) -> None:
+    """Call a gradient ``(dcost/dx)``, if both have names and it has none."""
+    new = isinstance(g, Variable) and g.owner is not None and g.name is None
+    if new and cost.name is not None and x.name is not None:
+        g.name = f"(d{cost.name}/d{x.name})"  # type: ignore[union-attr]
 
 
 def _one_of(name: str, value: str, choices: tuple[str, ...]) -> None:
@@ -264,7 +270,9 @@ def gradient_of_body(op: Elementwise, g: Variable, inputs: Sequence[Variable]) -
 def Lop(f: Any, wrt: Any, eval_points: Any, consider_constant: Any = None, disconnected_inputs: str = "raise") -> Any:
     """``v^T J``: the vector `eval_points` (one for each output of `f`) times the Jacobian of `f` by `wrt`."""
     outs = [f] if isinstance(f, Variable) else list(f)
-    points = [eval_points] if isinstance(f, Variable) and not isinstance(eval_points, list | tuple) else list(eval_points)
+    points = (
+        [eval_points] if isinstance(f, Variable) and not isinstance(eval_points, list | tuple) else list(eval_points)
+    )
     if len(outs) != len(points):
         raise ValueError(f"Lop: {len(outs)} outputs and {len(points)} vectors")
     known: dict[Variable, Any] = {}
@@ -280,7 +288,9 @@ def Rop(f: Any, wrt: Any, eval_points: Any, disconnected_outputs: str = "raise")
     """
     outs = [f] if isinstance(f, Variable) else list(f)
     xs = [wrt] if isinstance(wrt, Variable) else list(wrt)
-    points = [eval_points] if isinstance(wrt, Variable) and not isinstance(eval_points, list | tuple) else list(eval_points)
+    points = (
+        [eval_points] if isinstance(wrt, Variable) and not isinstance(eval_points, list | tuple) else list(eval_points)
+    )
     if len(xs) != len(points):
         raise ValueError(f"Rop: {len(xs)} variables and {len(points)} vectors")
     us = [Variable(out.type.clone()) for out in outs]

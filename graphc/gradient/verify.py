@@ -78,7 +78,9 @@ def verify_grad(
     given = dict(zip(inputs, points, strict=True))
     shape = evaluate(out, given).shape
     for _ in range(n_tests):
-        projection = Constant(TensorType(out.dtype, shape=shape), np.asarray(rng.uniform(0.5, 1.5, size=shape), out.dtype))
+        projection = Constant(
+            TensorType(out.dtype, shape=shape), np.asarray(rng.uniform(0.5, 1.5, size=shape), out.dtype)
+        )
         cost = (out * projection).sum()
 
         def value(*arrays: Array, cost: Variable = cost) -> Any:

@@ -54,6 +54,7 @@ class Interner(Sizes):
 
     def __init__(self, ones: Iterable[Axis] = ()) -> None:
         self.ones = frozenset(ones)
+        self._guessed = bool(self.ones)  # whether any size rests on how an axis broadcasts
         self.guards: list[Guard] = []
         self.origin: dict[Variable, list[Variable]] = {}
         self._nodes: dict[Any, Apply] = {}
@@ -218,6 +219,9 @@ class Interner(Sizes):
     def _meet(self, a: Size, b: Size, broadcasts: bool) -> Size:
         """One size for two that must be equal, written down as a guard of the node that is being entered.
 
+        Two that are known to differ are an error, unless what is known rests on a guess: that an axis is no 1 (or that
+        it is one).  Then it is a guard that fails, after those of the guesses, which lead to another variant.
+
         Under a predicate nothing is united: the two are equal only if that branch is taken.  While rules rewrite,
         the sizes of what they build agree by the guards that are there.
         """
@@ -225,11 +229,13 @@ class Interner(Sizes):
         if first is second or (isinstance(first, int) and isinstance(second, int) and first == second):
             return first
         node, when = self._context or (None, ALWAYS)
-        if isinstance(first, int) and isinstance(second, int) and not when:
+        both_known = isinstance(first, int) and isinstance(second, int)
+        if both_known and not when and not self._guessed:
             raise ShapeError(self._disagree(first, second))
         if node is None:
             return self._older(first, second)
-        if not when:
+        self._guessed = self._guessed or broadcasts
+        if not when and not both_known:
             self._guard(first, second, node, (self._axis(first), self._axis(second)), broadcasts)
             return self._unite(first, second)
         key = (id(first), id(second), when)
@@ -269,16 +275,16 @@ class Interner(Sizes):
             self._age[size] = len(self._age)
             self._bearer[size] = (variable, axis)
 
-    def first_like(self, variable: Variable) -> Variable:
-        """The first variable that is known to have the shape of `variable`."""
+    def leaf_like(self, variable: Variable) -> Variable | None:
+        """A leaf that is known to have the shape of `variable`."""
         shape = self.shape(variable)
         for size in shape:
-            if isinstance(size, Variable) and size in self._bearer:
-                bearer, _ = self._bearer[size]
+            bearer, _ = self._bearer.get(size, (None, 0)) if isinstance(size, Variable) else (None, 0)
+            if bearer is not None and bearer.owner is None:
                 have = self.shape(bearer)
                 if len(have) == len(shape) and all(n is m or n == m for n, m in zip(have, shape, strict=True)):
                     return bearer
-        return variable
+        return None
 
     def succeed(self, new: Variable, old: Variable) -> None:
         """Note that `new` takes the place of `old`: sizes that only `old` could tell are now told by `new`."""
@@ -294,7 +300,7 @@ class Interner(Sizes):
         users = self.origin.get(bearer)
         return (users[0], axis) if users else (bearer, axis)
 
-    def _disagree(self, a: int, b: int) -> str:
+    def _disagree(self, a: Size, b: Size) -> str:
         if self._context is None:
             return f"sizes {a} and {b} do not agree"
         node, _ = self._context
@@ -340,9 +346,7 @@ class FunctionGraph:
     table: Interner
 
     @classmethod
-    def build(
-        cls, inputs: Sequence[Variable], outputs: Sequence[Variable], ones: Iterable[Axis] = ()
-    ) -> FunctionGraph:
+    def build(cls, inputs: Sequence[Variable], outputs: Sequence[Variable], ones: Iterable[Axis] = ()) -> FunctionGraph:
         """Intern the graph between `inputs` and `outputs`; the axes in `ones` are assumed to have size 1."""
         table = Interner(ones)
         image = {x: table.leaf(x) for x in inputs}

@@ -7,7 +7,7 @@ in ``__props__``, and write ``make_node`` and ``perform`` (and ``grad`` or ``L_o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Union
+from typing import Any
 
 import numpy as np
 
@@ -31,7 +31,7 @@ class Zero:
 zero = Zero()
 
 # A gradient: an expression, zero, or None for an input whose value does not matter (shapes, indices).
-Gradient = Union[Variable, Zero, None]
+Gradient = Variable | Zero | None
 
 
 class Op:

@@ -45,11 +45,34 @@ def either(first: Predicate | None, second: Predicate) -> Predicate:
                 branches -= {(choice, True), (choice, False)}
                 branches |= choice.when
                 break
-            if choice.when and choice.when <= branches:  # implied by what is there already
+            if _implied((choice, taken), branches):  # by what is there already
                 branches.discard((choice, taken))
                 break
         else:
             return frozenset(branches)
+
+
+def _implied(branch: Branch, branches: set[Branch]) -> bool:
+    """Whether a branch is taken only if another one of `branches` is: one that it rests on, directly or not.
+
+    What it rests on, but under the opposite truth of its own condition, cannot be the case.
+    """
+    choice, taken = branch
+    pending = set(choice.when)
+    seen: set[Branch] = set()
+    found = False
+    while pending:
+        other = pending.pop()
+        if other in seen or (other[0].condition is choice.condition and other[1] is not taken):
+            continue
+        seen.add(other)
+        if other in branches:
+            found = True
+        elif not other[0].when:
+            return False
+        else:
+            pending |= other[0].when
+    return found
 
 
 def choices_of(all_predicates: Iterable[Predicate]) -> list[Choice]:

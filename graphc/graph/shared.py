@@ -12,7 +12,7 @@ from graphc import dtypes
 from graphc.errors import explain
 from graphc.graph.site import creation_site
 from graphc.graph.types import TensorType
-from graphc.graph.variable import Variable
+from graphc.graph.variable import Variable, operand
 
 Array = np.ndarray[Any, Any]
 
@@ -81,7 +81,7 @@ class SharedVariable(Variable):
         try:
             array = self.type.filter(value, self.allow_downcast, self.strict)
         except TypeError as error:
-            raise TypeError(explain(f"shared variable {self}: {error}", [f"{self}: {self.type!r}"], self.site)) from None
+            raise TypeError(explain(f"shared variable {self}: {error}", [operand(self)], self.site)) from None
         return array if borrow or not np.may_share_memory(array, value) else array.copy()
 
     def zero(self, borrow: bool = False) -> None:

@@ -98,7 +98,9 @@ def remake_node(node: Apply, inputs: list[Variable]) -> Apply:
 
     If the types of the inputs changed, the op works out those of its outputs anew.
     """
-    same = all(new.type == old.type and new.type.weak == old.type.weak for new, old in zip(inputs, node.inputs, strict=True))
+    same = all(
+        new.type == old.type and new.type.weak == old.type.weak for new, old in zip(inputs, node.inputs, strict=True)
+    )
     copy = Apply(node.op, inputs, [o.type for o in node.outputs], node.site) if same else node.op.make_node(*inputs)
     copy.site = node.site
     for old, new in zip(node.outputs, copy.outputs, strict=True):

@@ -145,7 +145,8 @@ class Variable(Methods):
         if length is None:
             raise TypeError(
                 explain(
-                    f"cannot iterate over {self}: " + ("it is a scalar" if not self.ndim else "its length is not known"),
+                    f"cannot iterate over {self}: "
+                    + ("it is a scalar" if not self.ndim else "its length is not known"),
                     [operand(self)],
                     self.site,
                     "scan(fn, sequences=x) loops when the function runs; x[i] takes one element",

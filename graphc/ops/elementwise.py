@@ -96,7 +96,38 @@ def sqr(x: Tensor) -> Tensor:
     """``x * x``."""
 
 
-@elementwise("sqrt", grad=lambda g, out, x: (g * 0.5 / out,))
+def _sqrt_grad(g: Variable, out: Variable, x: Variable) -> tuple[Gradient]:
+    """``g / (2 sqrt x)``; for a norm, the root of a sum of squares, 0 at the origin, which is a subgradient there."""
+    return (g * 0.5 / (switch(eq(out, 0), float("inf"), out) if _is_sum_of_squares(x) else out),)
+
+
+def _is_sum_of_squares(x: Variable, most_terms: int = 16) -> bool:
+    """Whether `x` is zero only where everything it depends on through squares is zero."""
+    pending = [x]
+    while pending and most_terms:
+        most_terms -= 1
+        node = pending.pop().owner
+        if node is None or dtypes.is_complex(node.inputs[0].dtype):
+            return False
+        if node.op is add:
+            pending += node.inputs
+        elif node.op.name in ("sum", "cast") or node.op is true_div:
+            pending.append(node.inputs[0])
+        elif not _is_square(node):
+            return False
+    return not pending
+
+
+def _is_square(node: Apply) -> bool:
+    exponent = node.inputs[-1]
+    return (
+        node.op is sqr
+        or (node.op is mul and node.inputs[0] is node.inputs[1])
+        or (node.op is pow and isinstance(exponent, Constant) and exponent.scalar() == 2)
+    )
+
+
+@elementwise("sqrt", grad=_sqrt_grad)
 def sqrt(x: Tensor) -> Tensor:
     """The square root; nan for negative `x`."""
 

@@ -380,9 +380,10 @@ def getitem(x: Variable, index: Any) -> Variable:
     element = _stacked_element(x, index)
     if element is not None:
         return element
-    x, pattern, arguments = parse(x, index)
-    if all(entry == "slice:---" for entry in pattern):
-        return x
+    stretched, pattern, arguments = parse(x, index)
+    if stretched is not x and all(entry == "slice:---" for entry in pattern):
+        return stretched  # x[None]: the new axes are all there is
+    x = stretched
     out: Variable = subtensor_op(pattern)(x, *arguments)
     return out
 

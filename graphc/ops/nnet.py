@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import numpy as np
+
 from graphc import dtypes
 from graphc.graph.bindings import ops
 from graphc.graph.op import Gradient, Op, as_variables, refuse, typed
@@ -138,9 +140,9 @@ class Definition:
 
 
 def _shift(x: Variable, axis: int) -> Any:
-    """What is subtracted before exponentials are taken: the largest element, 0 where that is infinite or nan."""
-    top: Any = peak(x, axis)
-    return switch(ops.isfinite(top), top, 0)  # inf - inf would be nan
+    """What is subtracted before exponentials are taken: the largest element, or the float next to it if infinite."""
+    largest = float(np.finfo(x.dtype).max)
+    return minimum(maximum(peak(x, axis), -largest), largest)  # inf - inf would be nan
 
 
 def _softmax_body(x: Variable, axis: int) -> Variable:

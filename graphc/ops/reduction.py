@@ -16,7 +16,7 @@ from graphc.configuration import config
 from graphc.graph.op import Gradient, Op, as_variables, refuse, typed, zero
 from graphc.graph.sizes import Shape, Sizes
 from graphc.graph.variable import Apply, Variable, as_variable
-from graphc.ops.declare import elementwise, function, normalise_axis
+from graphc.ops.declare import function, normalise_axis
 from graphc.ops.elementwise import Tensor, abs_, cast, eq, fill, neq, sqr, sqrt, switch
 from graphc.ops.shape import dimshuffle, shape_of
 
@@ -253,12 +253,6 @@ def std(x: Tensor, axis: Any = None, ddof: int = 0, keepdims: bool = False, corr
     return out
 
 
-@elementwise(grad=lambda g, out, x: (switch(eq(out, 0), 0, g * 0.5 / out),))
-def root_of_squares(x: Tensor) -> Tensor:
-    """The square root of a sum of squares: where that is 0, so is the derivative of the norm."""
-    return sqrt(x)
-
-
 @function
 def norm(x: Tensor, L: Any, axis: Any = None, keepdims: bool = False) -> Variable:
     """The `L`-norm along `axis`; ``L=0`` counts the elements that are not zero, ``L='inf'`` is the largest."""
@@ -267,12 +261,12 @@ def norm(x: Tensor, L: Any, axis: Any = None, keepdims: bool = False) -> Variabl
         raise TypeError("norm: give the norm's order, such as L=2")
     if L == 0:
         return sum(neq(x, 0), axis, keepdims=keepdims)
-    if L == "inf" or L == float("inf"):
+    if L == "inf" or float("inf") == L:
         return max(abs_(x), axis, keepdims)
     if L == 1:
         return sum(abs_(x), axis, keepdims=keepdims)
     if L == 2:
-        out: Variable = root_of_squares(sum(_squared(x), axis, keepdims=keepdims))
+        out: Variable = sqrt(sum(_squared(x), axis, keepdims=keepdims))
         return out
     return sum(abs_(x) ** L, axis, keepdims=keepdims) ** (1.0 / L)  # type: ignore[no-any-return]
 

@@ -81,14 +81,16 @@ def real(context: Context, **found: Variable) -> bool:
 def cancel_factors(context: Context, node: Apply) -> Variable | None:
     """a * b / b -> a, anywhere in a product; wrong where b is 0, inf or nan"""
     product = product_of(node.outputs[0])
-    if product is None or not product.denominator:
+    if product is None:
         return None
-    before = len(product.denominator)
-    for factor in list(product.denominator):
-        if factor in product.numerator:
-            product.numerator.remove(factor)
-            product.denominator.remove(factor)
-    return None if len(product.denominator) == before else product.expression(node.outputs[0].dtype)
+    changed = False
+    for below, d in product.below():
+        for above, n in product.above():
+            if n is d:
+                below.variable = above.variable = None
+                changed = True
+                break
+    return product.expression() if changed else None
 
 
 @rule(17, "algebraic", add, sub)

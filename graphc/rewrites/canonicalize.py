@@ -167,12 +167,12 @@ def unary_of_fill(context: Context, node: Apply) -> Variable | None:
 
 @rule(8, "exact", Fill)
 def useless_fill(context: Context, node: Apply) -> Variable | None:
-    """fill(a, b) -> b, if b has the shape already, else fill(x, b) for the first x of the shape of a"""
+    """fill(a, b) -> b, if b has the shape already, else fill(x, b) for a leaf x of the shape of a"""
     like, value = node.inputs
     if context.same_shape(value, node.outputs[0]):
         return value
-    first = context.table.first_like(like)
-    return None if first is like else fill(first, value)  # type: ignore[no-any-return]
+    leaf = context.table.leaf_like(like)
+    return None if leaf is None or leaf is like else fill(leaf, value)  # type: ignore[no-any-return]
 
 
 @rule(18, "exact", add)

@@ -1,10 +1,13 @@
 """Whole products and sums: the factors above and below the line of ``a * b / (c * d)``, the terms of ``a + b - c``.
 
 ``mul``, ``add`` and their relatives are binary and unary; a rule that needs the whole product or sum collects it here.
+Factors are exchanged and dropped where they stand: the order of the multiplications that remain is the user's, so that
+nothing overflows that did not before.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,40 +20,75 @@ MOST_FACTORS = 16
 
 
 @dataclass
+class Factor:
+    """One factor: above the line or below; None in the place of one that was dropped."""
+
+    variable: Variable | None
+    above: bool
+
+
+@dataclass
 class Product:
-    """``sign * product(numerator) / product(denominator)``."""
+    """A tree of products, quotients and signs, and its factors from left to right."""
 
-    negative: bool
-    numerator: list[Variable]
-    denominator: list[Variable]
+    root: Variable
+    factors: list[Factor]
 
-    def expression(self, dtype: str) -> Variable:
-        """The product as an expression."""
-        above = _multiplied(self.numerator, dtype)
-        result = above / _multiplied(self.denominator, dtype) if self.denominator else above
-        return -result if self.negative else result  # type: ignore[no-any-return]
+    def above(self) -> list[tuple[Factor, Variable]]:
+        """The factors above the line that are left."""
+        return [(f, f.variable) for f in self.factors if f.above and f.variable is not None]
+
+    def below(self) -> list[tuple[Factor, Variable]]:
+        """The factors below the line that are left."""
+        return [(f, f.variable) for f in self.factors if not f.above and f.variable is not None]
+
+    def expression(self) -> Variable:
+        """The product with its factors as they are now."""
+        result = self._rebuilt(self.root, iter(self.factors))
+        return _one(self.root) if result is None else result
+
+    def _rebuilt(self, x: Variable, factors: Iterator[Factor]) -> Variable | None:
+        if not _is_product(x):
+            return next(factors).variable
+        assert x.owner is not None
+        parts = [self._rebuilt(y, factors) for y in x.owner.inputs]
+        if x.owner.op is neg:
+            return -_one(x) if parts[0] is None else -parts[0]  # type: ignore[no-any-return]
+        a, b = parts
+        if b is None:
+            return a
+        if a is None:
+            return b if x.owner.op is mul else _one(x) / b  # type: ignore[no-any-return]
+        return a * b if x.owner.op is mul else a / b  # type: ignore[no-any-return]
 
 
 def product_of(variable: Variable) -> Product | None:
-    """The factors of `variable`; None if there are too many, or if it is not a product of floats."""
-    product = Product(False, [], [])
+    """The factors of `variable`; None if there are too many."""
+    factors: list[Factor] = []
     stack = [(variable, True)]
     while stack:
         # Factors not looked at yet count too: in a long chain of products they pile up before the first is reached.
-        if len(stack) + len(product.numerator) + len(product.denominator) > MOST_FACTORS:
+        if len(stack) + len(factors) > MOST_FACTORS:
             return None
         x, above = stack.pop()
-        op = x.owner.op if x.owner is not None else None
-        if op is mul and x.owner is not None:
-            stack += [(x.owner.inputs[1], above), (x.owner.inputs[0], above)]
-        elif op is true_div and x.owner is not None:
-            stack += [(x.owner.inputs[1], not above), (x.owner.inputs[0], above)]
-        elif op is neg and x.owner is not None:
-            product.negative = not product.negative
-            stack.append((x.owner.inputs[0], above))
-        else:
-            (product.numerator if above else product.denominator).append(x)
-    return product
+        if not _is_product(x):
+            factors.append(Factor(x, above))
+            continue
+        assert x.owner is not None
+        for i, y in reversed(list(enumerate(x.owner.inputs))):
+            stack.append((y, above != (i == 1 and x.owner.op is true_div)))
+    return Product(variable, factors)
+
+
+def _is_product(x: Variable) -> bool:
+    return x.owner is not None and x.owner.op in _PRODUCTS
+
+
+_PRODUCTS = (mul, true_div, neg)
+
+
+def _one(like: Variable) -> Constant:
+    return Constant(TensorType(like.dtype, ()), 1)
 
 
 @dataclass
@@ -94,13 +132,4 @@ def _added(terms: list[Variable]) -> Any:
     result: Any = terms[0]
     for term in terms[1:]:
         result = result + term
-    return result
-
-
-def _multiplied(factors: list[Variable], dtype: str) -> Any:
-    if not factors:
-        return Constant(TensorType(dtype, ()), 1)
-    result: Any = factors[0]
-    for factor in factors[1:]:
-        result = result * factor
     return result

@@ -7,18 +7,34 @@ log-sum-exp and softmax functions (2021).
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from graphc.graph.pattern import wildcards
 from graphc.graph.variable import Apply, Variable
-from graphc.ops.elementwise import exp, expm1, log, log1mexp, log1p, logaddexp, mul, neg, switch, true_div
+from graphc.ops.elementwise import (
+    add,
+    eq,
+    exp,
+    expm1,
+    fill,
+    log,
+    log1mexp,
+    log1p,
+    logaddexp,
+    mul,
+    neg,
+    sub,
+    switch,
+    true_div,
+)
 from graphc.ops.indexing import IncSubtensor, Subtensor
-from graphc.ops.nnet import AlongAxis, logsoftmax, sigmoid, softmax, softplus
-from graphc.ops.reduction import is_reduction
+from graphc.ops.nnet import AlongAxis, logsoftmax, logsumexp, sigmoid, softmax, softplus
+from graphc.ops.reduction import Reduction, is_reduction
 from graphc.ops.shape import DimShuffle
 from graphc.rewrites.algebra import SAFER
 from graphc.rewrites.canonicalize import CANONICALIZE
-from graphc.rewrites.engine import Context, rule, rules, table, value_of_constant
+from graphc.rewrites.engine import Context, rule, rules, same_sizes, table, value_of_constant
 from graphc.rewrites.products import Product, product_of
 
 x, y = wildcards("x y")
@@ -38,6 +54,8 @@ SIGMOIDS = rules(
     (1 / (1 + exp(-x)), sigmoid(x)),
     (1 / (1 + exp(x)), sigmoid(-x)),
     (exp(x) / (1 + exp(x)), sigmoid(x)),
+    (y / (1 + exp(-x)), y * sigmoid(x)),
+    (y / (1 + exp(x)), y * sigmoid(-x)),
     (1 - sigmoid(x), sigmoid(-x)),
 )
 
@@ -51,26 +69,20 @@ LOGS_OF_SIGMOIDS = rules(
     (log(-expm1(x)), log1mexp(x)),
     (log(exp(x) + exp(y)), logaddexp(x, y)),
     # For y = -inf the second term is nothing; inf - inf would make it nan.
-    (log(exp(x) - exp(y)), x + log1mexp(switch(exp(y) > 0, y - x, -float("inf")))),
-    (sigmoid(log(x / (1 - x))), x, lambda context, x: False),  # right only for 0 <= x <= 1: needs assumptions
+    (log(exp(x) - exp(y)), x + log1mexp(switch(eq(y, -float("inf")), -float("inf"), y - x))),
 )
 
 
 @rule(29, "stable", mul, true_div)
 def sigmoids_in_products(context: Context, node: Apply) -> Variable | None:
-    """exp(x) / (1 + exp(x)) -> sigmoid(x), sigmoid(x) / sigmoid(x) -> 1, anywhere in a product"""
+    """exp(x) * sigmoid(-x) -> sigmoid(x), sigmoid(x) / sigmoid(-x) -> exp(x), s / s -> 1 for a sigmoid s"""
     product = product_of(node.outputs[0])
-    return None if product is None or not simplify_sigmoids(product) else product.expression(node.outputs[0].dtype)
-
-
-def simplify_sigmoids(product: Product) -> bool:
-    """Merge and cancel factors; True if something changed.  A sigmoid is positive, so cancelling it is no guess."""
+    if product is None:
+        return None
     changed = False
-    again = True
-    while again:
-        again = _one_plus_exp(product) or _exp_times_sigmoid(product) or _cancel_sigmoid(product) or _share(product)
-        changed = changed or again
-    return changed
+    while _exp_times_sigmoid(product) or _odds(product) or _cancel_sigmoid(product) or _share(product):
+        changed = True
+    return product.expression() if changed else None
 
 
 def _argument(variable: Variable, op: Any) -> Variable | None:
@@ -83,149 +95,143 @@ def _negated(a: Variable, b: Variable) -> bool:
     return _argument(a, neg) is b or _argument(b, neg) is a
 
 
-def _minus(u: Variable) -> Variable:
-    inner = _argument(u, neg)
-    return inner if inner is not None else -u
-
-
-def _one_plus_exp(product: Product) -> bool:
-    """1 / (1 + exp(u)) -> sigmoid(-u), and with a factor exp(u) -> sigmoid(u)."""
-    for d in product.denominator:
-        u = _exponent_of_one_plus_exp(d)
-        if u is None:
-            continue
-        product.denominator.remove(d)
-        for n in product.numerator:
-            if _argument(n, exp) is u:
-                product.numerator.remove(n)
-                product.numerator.append(sigmoid(u))
-                return True
-        product.numerator.append(sigmoid(_minus(u)))
-        return True
-    return False
-
-
-def _exponent_of_one_plus_exp(d: Variable) -> Variable | None:
-    if d.owner is None or d.owner.op.name != "add":
-        return None
-    for one, other in (d.owner.inputs, d.owner.inputs[::-1]):
-        if value_of_constant(one) == 1:
-            return _argument(other, exp)
-    return None
+def _is_sigmoid(variable: Variable) -> bool:
+    return _argument(variable, sigmoid) is not None
 
 
 def _exp_times_sigmoid(product: Product) -> bool:
     """exp(u) * sigmoid(-u) -> sigmoid(u)."""
-    for n in product.numerator:
-        u = _argument(n, exp)
+    for factor, variable in product.above():
+        u = _argument(variable, exp)
         if u is None:
             continue
-        for m in product.numerator:
+        for other, m in product.above():
             v = _argument(m, sigmoid)
             if v is not None and _negated(u, v):
-                product.numerator.remove(n)
-                product.numerator.remove(m)
-                product.numerator.append(sigmoid(u))
+                factor.variable, other.variable = sigmoid(u), None
+                return True
+    return False
+
+
+def _odds(product: Product) -> bool:
+    """sigmoid(u) / sigmoid(-u) -> exp(u)."""
+    for factor, variable in product.above():
+        u = _argument(variable, sigmoid)
+        for other, d in product.below():
+            v = _argument(d, sigmoid)
+            if u is not None and v is not None and _negated(u, v):
+                factor.variable, other.variable = exp(u), None
                 return True
     return False
 
 
 def _cancel_sigmoid(product: Product) -> bool:
-    """sigmoid(u) / sigmoid(u) -> 1."""
-    for d in product.denominator:
-        if _argument(d, sigmoid) is None:
-            continue
-        for n in product.numerator:
-            if n is d or (_argument(n, sigmoid) is not None and _argument(n, sigmoid) is _argument(d, sigmoid)):
-                product.numerator.remove(n)
-                product.denominator.remove(d)
+    """s / s -> 1 for s = sigmoid(u), which is positive; another factor must be there to be nan where u is."""
+    for below, d in product.below():
+        u = _argument(d, sigmoid)
+        for above, n in product.above():
+            others = [f for f in product.factors if f is not below and f is not above]
+            if u is not None and n is d and any(_nan_with(f.variable, u) for f in others):
+                below.variable = above.variable = None
                 return True
     return False
 
 
+def _nan_with(factor: Variable | None, u: Variable) -> bool:
+    """Whether a factor is a function of u or -u that is nan where u is."""
+    if factor is None:
+        return False
+    for op in (sigmoid, exp):
+        v = _argument(factor, op)
+        if v is not None and (v is u or _negated(u, v)):
+            return True
+    return factor is u or _negated(factor, u)
+
+
+def _is_along_axis(variable: Variable, name: str) -> bool:
+    op = variable.owner.op if variable.owner is not None else None
+    return isinstance(op, AlongAxis) and op.name == name
+
+
 def _share(product: Product) -> bool:
     """(a / s1 + b / s2) * s1 * s2 -> a * s2 + b * s1 for sigmoids s1, s2: the gradient of a cross-entropy."""
-    for i, factor in enumerate(product.numerator):
-        node = factor.owner
-        if node is None or node.op.name not in ("add", "sub"):
+    sigmoids = [(factor, x) for factor, x in product.above() if _is_sigmoid(x)]
+    if not sigmoids:
+        return False
+    for factor, x in product.above():
+        if x.owner is None or x.owner.op not in (add, sub):
             continue
-        others = product.numerator[:i] + product.numerator[i + 1 :]
-        if not any(_argument(o, sigmoid) is not None for o in others):
-            continue
-        terms = []
-        for term in node.inputs:
-            part = product_of(term)
-            if part is None or not any(_argument(d, sigmoid) is not None for d in part.denominator):
-                break
-            before = len(part.denominator)
-            part.numerator += [o for o in others if _argument(o, sigmoid) is not None]
-            while _cancel_sigmoid(part):
-                pass
-            if len(part.denominator) == before:
-                break
-            terms.append(part.expression(factor.dtype))
-        else:
-            rest = [o for o in others if _argument(o, sigmoid) is None]
-            product.numerator[:] = [*rest, node.op(*terms)]
+        terms = [_times_sigmoids(term, [s for _, s in sigmoids]) for term in x.owner.inputs]
+        if all(term is not None for term in terms):
+            factor.variable = x.owner.op(*terms)
+            for used, _ in sigmoids:
+                used.variable = None
             return True
     return False
+
+
+def _times_sigmoids(term: Variable, sigmoids: Sequence[Variable]) -> Variable | None:
+    """`term` times the sigmoids, if at least one cancels."""
+    product = product_of(term)
+    if product is None:
+        return None
+    left = []
+    for s in sigmoids:
+        same = [f for f, d in product.below() if d is s]
+        if same:
+            same[0].variable = None
+        else:
+            left.append(s)
+    if len(left) == len(sigmoids):
+        return None
+    result: Any = product.expression()
+    for s in left:
+        result = result * s
+    return result  # type: ignore[no-any-return]
 
 
 # ---- sums of exponentials ----
 
 
-def _along(reduction: Variable) -> int | None:
-    """The one axis that a reduction is over, or None."""
-    assert reduction.owner is not None
-    op: Any = reduction.owner.op
-    axes = op.axes(reduction.owner.inputs[0])
-    return axes[0] if len(axes) == 1 else None
+def _sum_of_exp(variable: Variable) -> tuple[Variable, Reduction] | None:
+    """u and the sum, if `variable` is ``sum(exp(u))``."""
+    if variable.owner is None or not is_reduction(variable, "sum"):
+        return None
+    op: Any = variable.owner.op
+    u = _argument(variable.owner.inputs[0], exp)
+    return None if u is None or u.dtype != op.dtype else (u, op)
 
 
 @rule(31, "stable", log)
 def log_of_sum_of_exp(context: Context, node: Apply) -> Variable | None:
     """log(sum(exp(x), axis)) -> logsumexp(x, axis)"""
-    (summed,) = node.inputs
-    if not is_reduction(summed, "sum") or summed.owner is None:
+    found = _sum_of_exp(node.inputs[0])
+    if found is None:
         return None
-    u = _argument(summed.owner.inputs[0], exp)
-    axis = _along(summed)
-    op: Any = summed.owner.op
-    if u is None or u.dtype != op.dtype:
-        return None
-    from graphc.ops.nnet import logsumexp
-
-    if axis is not None:
-        return logsumexp(u, axis, op.keepdims)  # type: ignore[no-any-return]
-    return logsumexp(u, None, op.keepdims) if len(op.axes(u)) == u.ndim else None
+    u, op = found
+    return logsumexp(u, op.axis, op.keepdims)  # type: ignore[no-any-return]
 
 
 @rule(31, "stable", true_div)
 def exp_over_sum_of_exp(context: Context, node: Apply) -> Variable | None:
-    """exp(x) / sum(exp(x), keepdims) -> softmax(x)"""
+    """exp(x) / sum(exp(x), axis, keepdims) -> softmax(x, axis)"""
     above, below = node.inputs
-    u = _argument(above, exp)
-    if u is None or not u.ndim:
-        return None
     summed = below
     if below.owner is not None and isinstance(below.owner.op, DimShuffle):
-        summed = below.owner.inputs[0]
-    if not is_reduction(summed, "sum") or summed.owner is None or summed.owner.inputs[0] is not above:
+        summed = below.owner.inputs[0]  # the axis that was summed away, put back
+    found = _sum_of_exp(summed)
+    if found is None or found[0] is not _argument(above, exp):
         return None
-    axis = _along(summed)
-    if axis is None:
+    u, op = found
+    axes = op.axes(u)
+    if len(axes) != 1:
         return None
-    op: Any = summed.owner.op
-    expected = context.table.shape(op.expanded(summed, u) if below is summed else below) if below is summed else None
-    shape = context.table.shape(below)
-    want = [1 if i == axis else n for i, n in enumerate(context.table.shape(u))]
-    if expected is None and len(shape) != len(want):
+    want = [1 if i in axes else n for i, n in enumerate(context.shape(u))]
+    have = context.shape(below)
+    missing = want[: len(want) - len(have)]  # axes that broadcasting puts back
+    if missing not in ([], [1]) or not same_sizes(have, want[len(missing) :]):
         return None
-    if len(shape) == len(want) and not all(n is m or n == m for n, m in zip(shape, want, strict=True)):
-        return None
-    if len(shape) != len(want) and u.ndim != 1:
-        return None
-    return softmax(u, axis)  # type: ignore[no-any-return]
+    return softmax(u, axes[0])  # type: ignore[no-any-return]
 
 
 @rule(31, "stable", log)
@@ -236,8 +242,8 @@ def log_of_softmax(context: Context, node: Apply) -> Variable | None:
     while inner.owner is not None and isinstance(inner.owner.op, Subtensor | DimShuffle):
         path.append(inner.owner)
         inner = inner.owner.inputs[0]
-    source = inner.owner
-    if source is None or not isinstance(source.op, AlongAxis) or source.op.name != "softmax":
+    source: Any = inner.owner
+    if not _is_along_axis(inner, "softmax"):
         return None
     result: Any = logsoftmax(source.inputs[0], source.op.axis)
     for step in reversed(path):
@@ -248,29 +254,62 @@ def log_of_softmax(context: Context, node: Apply) -> Variable | None:
 @rule(31, "stable", exp)
 def exp_of_logsoftmax(context: Context, node: Apply) -> Variable | None:
     """exp(logsoftmax(x)) -> softmax(x)"""
-    source = node.inputs[0].owner
-    if source is None or not isinstance(source.op, AlongAxis) or source.op.name != "logsoftmax":
+    source: Any = node.inputs[0].owner
+    if not _is_along_axis(node.inputs[0], "logsoftmax"):
         return None
     return softmax(source.inputs[0], source.op.axis)  # type: ignore[no-any-return]
 
 
-@rule(31, "stable", mul)
-def softmax_gradient_of_index(context: Context, node: Apply) -> Variable | None:
-    """inc(zeros, v / s[i], i) * s -> inc(zeros, v, i), for a softmax s: a probability is positive"""
-    for scattered, s in (node.inputs, node.inputs[::-1]):
-        write = scattered.owner
-        if write is None or not isinstance(write.op, IncSubtensor) or not write.op.add:
+@rule(31, "stable", sub)
+def softmax_gradient(context: Context, node: Apply) -> Variable | None:
+    """w - sum(w) * s -> g - sum(g) * s, for w = (g / s) * s or its like with an index, and a softmax s"""
+    for w, weighted in (node.inputs, node.inputs[::-1]):
+        if weighted.owner is None or weighted.owner.op is not mul:
             continue
-        if s.owner is None or not isinstance(s.owner.op, AlongAxis) or s.owner.op.name != "softmax":
+        for total, s in (weighted.owner.inputs, weighted.owner.inputs[::-1]):
+            if not _is_along_axis(s, "softmax") or not is_reduction(total, "sum") or total.owner is None:
+                continue
+            g = _without_softmax(w, s) if total.owner.inputs[0] is w else None
+            if g is not None:
+                g = g if context.same_shape(g, w) else fill(s, g)
+                rest: Any = total.owner.op(g) * s
+                return g - rest if w is node.inputs[0] else rest - g  # type: ignore[no-any-return]
+    return None
+
+
+def _without_softmax(w: Variable, s: Variable) -> Variable | None:
+    """g, if `w` is ``(g / s) * s``, or ``inc(zeros, g / s[i], i) * s``."""
+    product = product_of(w)
+    if product is None:
+        return None
+    for above, n in product.above():
+        if n is not s:
             continue
-        base, values, *index = write.inputs
-        product = product_of(values)
-        if value_of_constant(base) != 0 or product is None:
-            continue
-        for d in product.denominator:
-            if _reads(d, s, write.op.pattern, index):
-                product.denominator.remove(d)
-                return write.op(base, product.expression(values.dtype), *index)  # type: ignore[no-any-return]
+        for below, d in product.below():
+            if d is s:
+                below.variable = above.variable = None
+                return product.expression()
+        for factor, scattered in product.above():
+            unscaled = _scattered_without(scattered, s)
+            if unscaled is not None:
+                factor.variable, above.variable = unscaled, None
+                return product.expression()
+    return None
+
+
+def _scattered_without(scattered: Variable, s: Variable) -> Variable | None:
+    """inc(zeros, v, i), if `scattered` is ``inc(zeros, v / s[i], i)``."""
+    write = scattered.owner
+    if write is None or not isinstance(write.op, IncSubtensor) or not write.op.add:
+        return None
+    base, values, *index = write.inputs
+    product = product_of(values)
+    if value_of_constant(base) != 0 or product is None:
+        return None
+    for factor, d in product.below():
+        if _reads(d, s, write.op.pattern, index):
+            factor.variable = None
+            return write.op(base, product.expression(), *index)  # type: ignore[no-any-return]
     return None
 
 
@@ -300,6 +339,6 @@ STABILIZE = table(
     log_of_sum_of_exp,
     log_of_softmax,
     exp_of_logsoftmax,
-    softmax_gradient_of_index,
+    softmax_gradient,
     CANONICALIZE,
 )

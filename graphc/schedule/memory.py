@@ -11,7 +11,6 @@ from dataclasses import replace
 
 from graphc.schedule.schedule import Buffer, Check, Choose, Compute, Schedule, Step, owners
 
-
 Test = Callable[[Compute], bool]
 
 

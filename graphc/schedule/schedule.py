@@ -11,15 +11,16 @@ under a predicate runs only if one of its branches was taken.
 from __future__ import annotations
 
 import builtins
+import itertools
 import keyword
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Union
 
 from graphc.graph.fgraph import FunctionGraph, Guard
 from graphc.graph.predicates import ALWAYS, Choice, Predicate, choices_of, predicates
 from graphc.graph.sizes import Shape
+from graphc.graph.traverse import toposort
 from graphc.graph.variable import Apply, Constant, Variable
 
 
@@ -72,7 +73,7 @@ class Compute:
     into: Buffer | None = None
 
 
-Step = Union[Check, Choose, Compute]
+Step = Check | Choose | Compute
 
 
 @dataclass(frozen=True)
@@ -116,7 +117,7 @@ class Schedule:
         return f"{writes} = {step.node.op}({', '.join(map(str, step.reads))}){into}"
 
 
-Unit = Union[Apply, Choice, Guard]
+Unit = Apply | Choice | Guard
 
 
 class _Names:
@@ -128,11 +129,12 @@ class _Names:
 
     def of(self, variable: Variable, prefix: str) -> str:
         name = variable.name
-        if name is not None and _IDENTIFIER.fullmatch(name) and not keyword.iskeyword(name) and name not in RESERVED:
-            if name not in self._used:
-                self._used.add(name)
-                return name
-        return self.fresh(prefix)
+        if name is None or not _IDENTIFIER.fullmatch(name) or keyword.iskeyword(name):
+            return self.fresh(prefix)
+        if name in RESERVED or name in self._used:
+            return self.fresh(prefix)
+        self._used.add(name)
+        return name
 
     def fresh(self, prefix: str) -> str:
         while True:
@@ -171,7 +173,7 @@ class _Builder:
     def build(self) -> Schedule:
         inputs = tuple(self._buffer(x, "input") for x in self.graph.inputs)
         owners = [x.owner for x in self.graph.outputs if x.owner is not None]
-        for unit in self._ordered([*self.graph.guards, *owners]):
+        for unit in self._acyclic([*self.graph.guards, *owners]):
             self._emit(unit)
         results = tuple(self._buffer_of(x) for x in self.graph.outputs)
         return Schedule(
@@ -200,13 +202,27 @@ class _Builder:
     def _when(self, node: Apply) -> Predicate:
         return self.needed.get(node, ALWAYS)
 
-    def _ordered(self, roots: Sequence[Unit]) -> list[Unit]:
+    def _acyclic(self, roots: Sequence[Unit]) -> list[Unit]:
+        """The units in an order that respects their dependencies.
+
+        A condition may be needed by a choice that is itself only taken on that condition (two nested ifelse in
+        opposite order).  What such a condition depends on is computed always.
+        """
+        while True:
+            order, circular = self._ordered(roots)
+            if circular is None:
+                return order
+            for node in toposort([circular.condition]):
+                self.needed[node] = ALWAYS
+
+    def _ordered(self, roots: Sequence[Unit]) -> tuple[list[Unit], Choice | None]:
+        """An order, and a choice that depends on itself if there is one."""
         order: dict[Unit, None] = {}
         entered: set[Unit] = set()
         for root in roots:
-            stack = [(root, iter(self._dependencies(root)))]
             if root in entered:
                 continue
+            stack = [(root, iter(self._dependencies(root)))]
             entered.add(root)
             while stack:
                 unit, pending = stack[-1]
@@ -215,10 +231,15 @@ class _Builder:
                         entered.add(dependency)
                         stack.append((dependency, iter(self._dependencies(dependency))))
                         break
+                    if dependency not in order:  # still on the stack: it depends on itself
+                        path = [u for u, _ in stack]
+                        cycle = [*path[path.index(dependency) :], dependency]
+                        followed = itertools.pairwise(cycle)
+                        return [], next(u for u, by in followed if isinstance(u, Choice) and isinstance(by, Apply))
                 else:
                     stack.pop()
                     order[unit] = None
-        return list(order)
+        return list(order), None
 
     # ---- steps ----
 
@@ -231,7 +252,9 @@ class _Builder:
             name = self.choice_names[unit] = self.names.fresh("branch")
             self.steps.append(Choose(unit, name, self._buffer_of(unit.condition), unit.when))
         else:
-            left, right = (n if isinstance(n, int) else self._buffer_of(n) for n in (unit.left, unit.right) if n is not None)
+            left, right = (
+                n if isinstance(n, int) else self._buffer_of(n) for n in (unit.left, unit.right) if n is not None
+            )
             if not (isinstance(left, int) and isinstance(right, int) and left == right):
                 self.steps.append(Check(unit, left, right, unit.when))
 

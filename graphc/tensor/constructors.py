@@ -37,8 +37,8 @@ def tensor(
 ) -> Variable:
     """A symbolic array of any dtype and rank.
 
-        >>> tensor("float32", (False, True), name="column")
-        >>> tensor("int64", shape=(None, 3))
+    >>> tensor("float32", (False, True), name="column")
+    >>> tensor("int64", shape=(None, 3))
     """
     if broadcastable is None and shape is None:
         raise TypeError("tensor(dtype, ...) needs broadcastable=(False, ...) or shape=(None, ...), one entry an axis")
@@ -66,7 +66,7 @@ def _plural(name: str, singular: Callable[..., Variable]) -> Callable[..., Any]:
         return made[0] if len(made) == 1 else made
 
     construct.__name__ = construct.__qualname__ = name
-    construct.__doc__ = f"Several variables at once: by their names, as one string of letters, or by their number."
+    construct.__doc__ = "Several variables at once: by their names, as one string of letters, or by their number."
     return construct
 
 

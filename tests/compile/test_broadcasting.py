@@ -131,6 +131,30 @@ def test_three_operands_and_a_chain() -> None:
             np.testing.assert_allclose(gz, summed_to(t * full, c.shape))
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_known_sizes_that_contradict_a_guess(order: int) -> None:
+    """`v` may be 1 long: then `v * pair` broadcasts and `dot(v, row)` is right.  The order of outputs is no matter."""
+    v, pair, row = T.dvector("v"), np.array([1.0, 2.0]), T.constant(np.ones((1, 2)))
+    f = function([v], [v * pair, T.dot(v, row)][::order])
+    product, dot = f([3.0])[::order]
+    assert product.tolist() == [3.0, 6.0]
+    assert dot.tolist() == [3.0, 3.0]
+    for wrong in ([1.0, 2.0], [1.0, 2.0, 3.0], []):
+        with pytest.raises(ShapeError, match=HERE):
+            f(wrong)
+    assert f([1.0])[::order][0].tolist() == [1.0, 2.0]
+
+
+def test_present_sizes_of_shared_variables_that_no_call_could_use() -> None:
+    """They may be set before the first call."""
+    w, x = shared(np.ones((1, 2)), "w"), T.tensor("float64", shape=(3,), name="x")
+    f = function([x], T.dot(x, w))
+    with pytest.raises(ShapeError, match=HERE):
+        f(np.ones(3))
+    w.set_value(np.ones((3, 2)))
+    assert f(np.ones(3)).tolist() == [3.0, 3.0]
+
+
 def test_declared_ones_need_no_variant() -> None:
     x, r, c = T.dmatrix("x"), T.drow("r"), T.dcol("c")
     f = function([x, r, c], [x + r * c, *grad((x * r + c).sum(), [r, c])])

@@ -110,7 +110,6 @@ ROWS: dict[str, Row] = {
     "reciprocal": Row(lambda x: np.reciprocal(x.astype(np.exp(x).dtype)), lambda x: 1 / x, domain=bool),
     "sqr": Row(np.square, lambda x: x * x, steady=2),
     "sqrt": Row(np.sqrt, mp.sqrt, steady=1),
-    "root_of_squares": Row(np.sqrt, mp.sqrt, steady=1),
     "maximum": Row(np.maximum, max),
     "minimum": Row(np.minimum, min),
     "lt": Row(np.less, operator.lt),
@@ -139,9 +138,14 @@ ROWS: dict[str, Row] = {
     "log": smooth(np.log, mp.log),
     "log2": smooth(np.log2, lambda x: mp.log(x) / mp.log(2)),
     "log10": smooth(np.log10, lambda x: mp.log(x) / mp.log(10)),
-    "log1p": smooth(np.log1p, lambda x: mp.log(1 + x)),
-    "logaddexp": smooth(np.logaddexp, lambda x, y: mp.log(mp.exp(x) + mp.exp(y)), 2, accepts=REAL, absolute=2),
-    "log1mexp": smooth(log1mexp, lambda x: mp.log(1 - mp.exp(x)), accepts=REAL, domain=lambda x: x < 0),
+    "log1p": smooth(np.log1p, mp.log1p),
+    "logaddexp": smooth(
+        np.logaddexp, lambda x, y: max(x, y) + mp.log1p(mp.exp(-abs(x - y))), 2, accepts=REAL, absolute=2,
+    ),
+    "log1mexp": smooth(
+        log1mexp, lambda x: mp.log1p(-mp.exp(x)) if x < -1 else mp.log(-mp.expm1(x)), accepts=REAL,
+        domain=lambda x: x < 0,
+    ),
     "sin": smooth(np.sin, mp.sin),
     "cos": smooth(np.cos, mp.cos),
     "tan": smooth(np.tan, mp.tan),
@@ -162,7 +166,7 @@ ROWS: dict[str, Row] = {
         lambda x: 1 / (1 + mp.exp(-x)), accepts=REAL, flushes=True,
     ),
     "softplus": smooth(
-        lambda x: np.logaddexp(np.zeros_like(floating(x)), floating(x)), lambda x: mp.log(1 + mp.exp(x)), accepts=REAL,
+        lambda x: np.logaddexp(np.zeros_like(floating(x)), floating(x)), lambda x: mp.log1p(mp.exp(x)), accepts=REAL,
     ),
     "softsign": smooth(
         lambda x: floating(x) / (1 + np.abs(floating(x))), lambda x: x / (1 + abs(x)), 2, accepts=REAL, steady=1,
@@ -388,7 +392,7 @@ def test_exact_values(name: str, dtype: str, backend: str) -> None:
     columns = points(op.nin, dtype)
     discrete = dtypes.is_discrete(dtype)
     inside, numbers = [], []
-    with mp.workprec(1200):  # exp(x) + exp(y) for any x and y
+    with mp.workprec(200):
         for i, point in enumerate(zip(*columns, strict=True)):
             arguments = [int(v) if discrete else mpmath.mpf(float(v)) for v in point]
             arguments = list(operands(name, *map(np.asarray, point))) if name == "pow" and discrete else arguments

@@ -158,7 +158,8 @@ WRITES = [
         (x2, numbers(2, 4), 1)),
     Row("inc(x[i])", lambda x, y, i: T.inc_subtensor(x[i], y), lambda x, y, i: _write("inc", i)(x, y),
         (x1, numbers(4), i1)),
-    Row("set(x[mask])", lambda x, m: T.set_subtensor(x[m], 0), lambda x, m: _write("set", m)(x, 0), (x2, mask2)),
+    Row("set(x[mask])", lambda x, m: T.set_subtensor(x[m], 0), lambda x, m: _write("set", m)(x, 0), (x2, mask2),
+        dtypes=ALL[1:]),
     Row("x[i].set", lambda x, y: x[1:3].set(y), _write("set", slice(1, 3)), (x1, numbers(2))),
     Row("x[i].inc", lambda x, y: x[[0, 0, 1]].inc(y), _write("inc", [0, 0, 1]), (x1, numbers(3))),
     Row("set(x.T[i])", lambda x, y: T.set_subtensor(x.T[1], y), lambda x, y: _write("set", 1)(x.T, y),
@@ -166,7 +167,8 @@ WRITES = [
     Row("set(x[i, None])", lambda x, y: T.set_subtensor(x[:2].dimshuffle(0, "x", 1), y[:, None]),
         _write("set", slice(0, 2)), (x2, numbers(2, 4))),
     Row("inc twice", lambda x, y: T.inc_subtensor(T.inc_subtensor(x[:3], y)[1:], 1),
-        lambda x, y: _write("inc", slice(1, None))(_write("inc", slice(0, 3))(x, y), 1), (x1, numbers(3))),
+        lambda x, y: _write("inc", slice(1, None))(_write("inc", slice(0, 3))(x, y), 1),
+        (x1, numbers(3)), dtypes=ALL[1:]),
 ]  # fmt: skip
 
 ROWS = [*READS, *WRITES]

@@ -66,7 +66,9 @@ def certain(node: Apply, inputs: list[Array | None], result: Array) -> Array | b
         return all(np.all(exact(v)) for v in inputs if v is not None and v.dtype.kind in "fc") and exact(result)
     if not isinstance(node.op, Elementwise) or node.op.name in NO_ROUNDING:
         return True
-    return exact(result) if node.op.name in ARITHMETIC else False
+    if node.op.name not in ARITHMETIC:
+        return False
+    return np.logical_and.reduce(np.broadcast_arrays(exact(result), *(exact(v) for v in inputs if v is not None)))
 
 
 def noisy(array: Array, rng: np.random.Generator, kept: Array | bool) -> Array:

@@ -25,10 +25,10 @@ from graphc.ops.reduction import ArgExtremum, Peak, Reduction
 from graphc.ops.shape import Alloc, ARange, DimShuffle, Eye, Join, Reshape, ShapeOf, Stack
 from graphc.schedule.schedule import Buffer, Compute, Schedule
 
-# Scalars: NumPy's function -> operator.
+# Scalars: NumPy's function -> operator.  There is no ** among them: it rounds differently for scalars and arrays.
 OPERATORS: dict[str, str] = {
     "add": "{} + {}", "subtract": "{} - {}", "multiply": "{} * {}", "divide": "{} / {}", "floor_divide": "{} // {}",
-    "remainder": "{} % {}", "power": "{} ** {}", "negative": "-{}", "absolute": "abs({})",
+    "remainder": "{} % {}", "negative": "-{}", "absolute": "abs({})",
     "less": "{} < {}", "less_equal": "{} <= {}", "greater": "{} > {}", "greater_equal": "{} >= {}",
     "equal": "{} == {}", "not_equal": "{} != {}",
     "bitwise_and": "{} & {}", "bitwise_or": "{} | {}", "bitwise_xor": "{} ^ {}", "invert": "~{}",
