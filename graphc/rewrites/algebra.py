@@ -150,10 +150,10 @@ WHOLE_UNITS = rules(18, "exact", (int_div(x, 1), x, whole))
 
 @rule(19, "rounding", pow)
 def power_by_multiplication(context: Context, node: Apply) -> Variable | None:
-    """x ** n -> products, for whole n with |n| <= 8; any other power stays one"""
+    """x ** n -> products, for whole n from -4 to 8; any other power stays one (x ** -8 would be off by 5 ULP)"""
     base, exponent = node.inputs
     n = value_of_constant(exponent)
-    if n is None or isinstance(n, complex) or n != int(n if abs(n) < 100 else 0) or not 2 <= abs(n) <= 8:
+    if n is None or isinstance(n, complex) or n != int(n if abs(n) < 100 else 0) or abs(n) < 2 or not -4 <= n <= 8:
         return None
     if base.dtype != node.outputs[0].dtype or (n < 0 and dtypes.is_discrete(base.dtype)):
         return None
@@ -228,6 +228,18 @@ ABSOLUTES = [
     *rules(21, "exact", (abs_(sqr(x)), sqr(x), real)),
     *rules(21, "algebraic", (x / abs_(x), sgn(x), real)),  # 0 / 0 is nan, the sign of 0 is 0
 ]
+
+# ---- 22: distribution, where a quotient goes ----
+
+(w,) = wildcards("w")
+DISTRIBUTION = rules(
+    22,
+    "algebraic",  # wrong where a divisor is 0 or inf; for sigmoids, which are positive, see rule 29
+    (((x / y) + (z / w)) * y * w, x * w + z * y),
+    (((x / y) - (z / w)) * y * w, x * w - z * y),
+    (((x / y) + z) * y, x + z * y),
+    (((x / y) - z) * y, x - z * y),
+)
 
 # ---- 24: comparisons whose outcome is known ----
 
@@ -348,6 +360,7 @@ def logic_with_constants(context: Context, node: Apply) -> Variable | None:
 LAWS = [
     *trivial_power,
     *ABSOLUTES,
+    *DISTRIBUTION,
     *COMPARISONS,
     *compare_with_itself,
     *size_is_not_negative,

@@ -95,7 +95,7 @@ EXACT: list[Law] = [
     # ---- indexing ----
     Law(11, "exact", lambda x: x[0 : x.shape[0]]),
     Law(11, "exact", lambda x: x[0:]),
-    Law(11, "exact", lambda x: T.concatenate([x[:2], x[:1]])[-1]),
+    Law(11, "exact", lambda x: T.reshape(x[:6], (6,))[-1]),
     Law(12, "exact", lambda x: T.concatenate([x[:3], x[:2]])[1:][:2]),
     Law(12, "exact", lambda x: x[1:][2:]),
     Law(12, "exact", lambda x: x[1::2][1:3]),
@@ -117,11 +117,13 @@ EXACT: list[Law] = [
     Law(23, "exact", lambda x: x.max(axis=1).max(), ndim=2),
     Law(23, "exact", lambda x: x.min(axis=0).min(), ndim=2),
     Law(23, "exact", lambda x: x.sum(axis=1).sum(), ndim=2, dtype="int64"),
-    Law(23, "exact", lambda x: x.dimshuffle(0, "x").sum(axis=1)),
+    Law(23, "exact", lambda x: x.dimshuffle(0, "x").sum(axis=1), dtype="int64"),
+    Law(23, "exact", lambda x: x.dimshuffle(0, "x").prod(axis=1)),
     Law(23, "exact", lambda x: x[0].sum()),
 ]
 
 STABLE: list[Law] = [
+    Law(23, "stable", lambda x: x.dimshuffle(0, "x").sum(axis=1), lambda x: x),
     Law(18, "stable", lambda x, y: (-x) - y, lambda x, y: -x - y, count=2),
     Law(20, "stable", lambda x: T.log(T.exp(x)), lambda x: x),
     Law(20, "stable", lambda x: T.log1p(T.expm1(x)), lambda x: x),
@@ -140,7 +142,7 @@ STABLE: list[Law] = [
 
 ROUNDING: list[Law] = [
     *(Law(19, "rounding", lambda x, n=n: x**n, lambda x, n=n: x**n) for n in (2, 3, 4, 5, 6, 7, 8)),
-    *(Law(19, "rounding", lambda x, n=n: x**n, lambda x, n=n: x**n) for n in (-1, -2, -3, -8)),
+    *(Law(19, "rounding", lambda x, n=n: x**n, lambda x, n=n: x**n) for n in (-1, -2, -3, -4)),
     Law(17, "rounding", lambda x: 2.5 * (x * 3.0), lambda x: mpmath.mpf(7.5) * x),
 ]
 
@@ -209,11 +211,11 @@ def test_rounding(law: Law) -> None:
     written = evaluate(law.make(*xs), dict(zip(xs, arrays, strict=True)))
     got = compiled(law, xs)(*arrays)
     for (point,), ours, theirs in zip(zip(*arrays, strict=True), got, written, strict=True):
-        true = truth_at(law, (point,))
         if not np.isfinite(point) or point == 0:
             assert np.array_equal(ours, theirs, equal_nan=True), f"at {point}: {ours!r}, written {theirs!r}"
             assert np.isnan(ours) or np.signbit(ours) == np.signbit(theirs)
         elif 1e-30 < abs(point) < 1e30:
+            true = truth_at(law, (point,))
             assert error(ours, true) <= error(theirs, true) + 4, f"at {point}: {ours!r}, true {true}"
 
 
@@ -251,6 +253,8 @@ ALGEBRAIC: list[tuple[int, Callable[..., Any], int, Any, Any]] = [
     (19, lambda x, y: T.exp(x) * T.exp(y), 2, [-800.0, 801.0], np.exp(1.0)),
     (19, lambda x: x**2.5 * x**-1.5, 1, [0.0], 0.0),
     (21, lambda x: x / abs(x), 1, [0.0], 0.0),
+    (22, lambda x, y: (x / y + 2.0) * y, 2, [3.0, 0.0], 3.0),
+    (22, lambda x, y: (x / y - y / x) * y * x, 2, [3.0, 0.0], 9.0),
     (33, lambda x: T.argmax(T.log(x)), 1, [-1.0], 0),
     (36, lambda x: T.dot(T.zeros_like(x), x), 1, [INF], 0.0),
 ]
