@@ -27,7 +27,7 @@ from graphc.graph.types import TensorType
 from graphc.graph.variable import Apply, Constant, Variable, as_variable, operand
 from graphc.ops.control import ifelse
 from graphc.ops.declare import Elementwise, function
-from graphc.ops.elementwise import Identity, cast, fill, zeros_like
+from graphc.ops.elementwise import Identity, and_, cast, eq, fill, neq, switch, zeros_like
 from graphc.ops.shape import sum_to
 
 consider_constant = Identity("consider_constant", lambda g, out, x: (zero,))
@@ -181,7 +181,7 @@ def backward(
                     undefined.update((x, undefined[out]) for x in node.inputs)
             continue
         try:
-            contributions = node.op.gradient(gs, node.outputs, node.inputs)
+            contributions = _contributions(node, gs)
         except UndefinedGradientOf:
             undefined.update((x, node) for x in node.inputs)
             continue
@@ -193,6 +193,49 @@ def backward(
                     g = _chosen(when, g, zeros_like(x, g.dtype))
                 gradients[x] = _accumulate(gradients.get(x), g)
     return {x: gradients.get(x) for x in targets}, undefined
+
+
+def _contributions(node: Apply, gs: Sequence[Gradient]) -> Sequence[Gradient]:
+    """The gradients with respect to the inputs of a node.
+
+    Where a gradient is masked, ``switch(c, g, 0)``, the mask goes outside what an elementwise op multiplies it by: 0
+    times an infinite derivative on the branch not taken would be nan.
+    """
+    mask = _mask(gs[0]) if isinstance(node.op, Elementwise) else None
+    if mask is None:
+        return node.op.gradient(gs, node.outputs, node.inputs)
+    condition, g = mask
+    return [_masked(condition, c) for c in node.op.gradient([g], node.outputs, node.inputs)]
+
+
+def _mask(g: Gradient) -> tuple[Variable, Variable] | None:
+    """The condition and g, of a masked gradient ``switch(condition, g, 0)``."""
+    if not isinstance(g, Variable) or g.owner is None or g.owner.op is not switch:
+        return None
+    condition, a, b = g.owner.inputs
+    if _is_zero(b) and a.ndim == g.ndim:
+        return condition, a
+    return (eq(condition, 0), b) if _is_zero(a) and b.ndim == g.ndim else None
+
+
+def _is_zero(x: Variable) -> bool:
+    return isinstance(x, Constant) and x.ndim == 0 and bool(x.data == 0)
+
+
+def _masked(condition: Variable, g: Gradient) -> Gradient:
+    """``switch(condition, g, 0)``; two masks become one."""
+    if not isinstance(g, Variable):
+        return g
+    inner = _mask(g)
+    if inner is not None:
+        condition, g = and_(_truth(condition), _truth(inner[0])), inner[1]
+    masked: Variable = switch(condition, g, 0)
+    return masked
+
+
+def _truth(condition: Variable) -> Variable:
+    truth: Variable = condition if condition.dtype == "bool" else neq(condition, 0)
+    return truth
 
 
 def _accumulate(first: Gradient, second: Gradient) -> Gradient:

@@ -59,7 +59,8 @@ def entries(pattern: Pattern, arguments: Sequence[Any]) -> Iterator[tuple[str, l
 
 def as_index(pattern: Pattern, arguments: Sequence[Any]) -> tuple[Any, ...]:
     """The index of NumPy that a pattern with its arguments stands for."""
-    return tuple(slice(*given) if entry.startswith("slice:") else given[0] for entry, given in entries(pattern, arguments))
+    given_entries = entries(pattern, arguments)
+    return tuple(slice(*given) if entry.startswith("slice:") else given[0] for entry, given in given_entries)
 
 
 def parse(x: Variable, index: Any) -> tuple[Variable, Pattern, list[Variable]]:
@@ -207,18 +208,16 @@ def index_shape(
     gathered: list[Shape] = []
     where: list[int] = []  # positions of the entries that gather, for NumPy's rule on where their axes go
     place = 0
-    axis = 0
     advanced = not is_basic(pattern)
-    for i, (entry, given) in enumerate(entries(pattern, arguments)):
+    for axis, (entry, given) in enumerate(entries(pattern, arguments)):  # without a mask, each entry is for one axis
         if entry.startswith("slice:"):
             values = [None if a is None else sizes.value(a) for a in given]
             result.append(slice_length(sizes, shape[axis], values, [a is not None for a in given]))
         elif entry == "array" or advanced:
             if not where:
                 place = len(result)
-            where.append(i)
+            where.append(axis)
             gathered.append(shapes[_position(arguments, given[0])])
-        axis += 1
     if gathered:
         if where != list(range(where[0], where[-1] + 1)):
             place = 0  # separated by a slice: NumPy puts the gathered axes first

@@ -272,7 +272,7 @@ def norm(x: Tensor, L: Any, axis: Any = None, keepdims: bool = False) -> Variabl
 
 
 class Peak(Reduction):
-    """The largest element along one axis, with the axis kept, and -inf where there is none: what exponentials shift by."""
+    """The largest element along one axis, which is kept, and -inf where there is none: what exponentials shift by."""
 
     def __init__(self, name: str, axis: tuple[int, ...] | None, keepdims: bool, dtype: str) -> None:
         super().__init__("max", axis, True, dtype)

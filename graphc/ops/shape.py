@@ -400,7 +400,7 @@ class SumTo(Op):
     def perform(self, node: Apply, *values: Any) -> Any:
         g, x = values
         extra = np.ndim(g) - np.ndim(x)
-        axes = [i for i in range(extra)]
+        axes = list(range(extra))
         axes += [extra + i for i, n in enumerate(np.shape(x)) if n == 1 and np.shape(g)[extra + i] != 1]
         return np.sum(g, axis=tuple(axes), keepdims=True, dtype=g.dtype).reshape(np.shape(x)) if axes else g
 

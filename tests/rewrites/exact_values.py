@@ -77,6 +77,15 @@ def _on_arrays(function: Callable[..., Any], arity: int) -> Callable[..., Any]:
     return np.frompyfunc(lru_cache(4096)(value), arity, 1)
 
 
+COMPARISONS = ("lt", "le", "gt", "ge", "eq", "neq")
+_COMPARE = {
+    "lt": np.frompyfunc(lambda a, b: a < b, 2, 1),
+    "le": np.frompyfunc(lambda a, b: a <= b, 2, 1),
+    "gt": np.frompyfunc(lambda a, b: a > b, 2, 1),
+    "ge": np.frompyfunc(lambda a, b: a >= b, 2, 1),
+    "eq": np.frompyfunc(lambda a, b: a == b, 2, 1),
+    "neq": np.frompyfunc(lambda a, b: a != b, 2, 1),
+}
 TWO = ("add", "sub", "mul", "true_div", "pow")
 _TABLE = {name: _on_arrays(function, 2 if name in TWO else 1) for name, function in FUNCTIONS.items()}
 
@@ -99,6 +108,10 @@ def truth(expression: Variable, values: Mapping[Variable, np.ndarray]) -> np.nda
         if isinstance(op, Fill):
             shape = np.broadcast_shapes(*map(np.shape, arguments))
             out = np.broadcast_to(arguments[1], shape)
+        elif isinstance(op, Elementwise) and op.name in COMPARISONS:
+            out = _COMPARE[op.name](*[_as_mp(a) for a in arguments]).astype(bool)
+        elif isinstance(op, Elementwise) and op.name == "switch":
+            out = np.where(arguments[0].astype(bool), _as_mp(arguments[1]), _as_mp(arguments[2]))
         elif isinstance(op, Cast) and node.outputs[0].dtype.startswith("float"):
             out = _as_mp(arguments[0])
         elif isinstance(op, Elementwise) and op.name in _TABLE:

@@ -1,0 +1,308 @@
+"""The engine: patterns, matching, conditions, fitting, the trace, and what happens when rules run in circles."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import graphc
+import graphc.tensor as T
+from graphc.configuration import config
+from graphc.errors import RewriteError
+from graphc.graph.fgraph import FunctionGraph
+from graphc.graph.pattern import wildcards
+from graphc.graph.variable import Variable
+from graphc.ops.elementwise import exp, log, neg, tanh
+from graphc.ops.shape import DimShuffle
+from graphc.rewrites.engine import Context, Rule, Table, match, rewrite, rule, rules, substitute, table
+from graphc.rewrites.stabilize import STABILIZE
+
+from .cases import Case, sample
+from .test_rules import judge
+
+X, Y = wildcards("x y")
+
+
+def graph(*outputs: Variable) -> FunctionGraph:
+    from graphc.graph.traverse import inputs_of
+
+    return FunctionGraph.build(inputs_of(outputs), list(outputs))
+
+
+def rewritten(g: FunctionGraph, rules: Table, numerics: str = "default") -> Variable:
+    """What a graph's only output becomes."""
+    new, _ = rewrite(g, rules, numerics)
+    (out,) = new.outputs
+    return out
+
+
+def matches(pattern: Any, expression: Variable) -> list[dict[str, Variable]]:
+    g = graph(expression)
+    return [{p.name: v for p, v in found.items()} for found in match(pattern, g.outputs[0], {})]
+
+
+# ---- patterns ----
+
+
+def test_equal_expressions_are_one_node() -> None:
+    x, y = T.dvectors("x", "y")
+    g = graph(T.exp(x) + T.exp(x) * y)
+    assert g.intern(T.exp(x)) is g.outputs[0].owner.inputs[0]
+    assert len(g.toposort()) == 3
+
+
+def test_rewriting_ends_in_the_interned_twin_of_what_a_user_would_write() -> None:
+    x = T.dvector("x")
+    g = graph(T.log(1 / (1 + T.exp(-x))))
+    assert rewritten(g, STABILIZE) is g.intern(-T.nnet.softplus(-x))
+
+
+def test_a_pattern_prints_as_it_is_written() -> None:
+    assert repr(log(1 + X)) == "log(add(1, x))"
+
+
+def test_a_wildcard_that_occurs_twice_stands_for_one_variable() -> None:
+    x, y = T.dscalars("x", "y")
+    assert matches(X * X, x * x)
+    assert not matches(X * X, x * y)
+
+
+@pytest.mark.parametrize("expression", [lambda x: 1 + T.exp(x), lambda x: T.exp(x) + 1], ids=["1+e", "e+1"])
+def test_operands_of_a_commutative_op_match_in_either_order(expression: Any) -> None:
+    x = T.dvector("x")
+    assert [found["x"] for found in matches(1 + exp(X), expression(x))] == [x]
+
+
+def test_commutative_operands_match_in_either_order_below_the_top() -> None:
+    x, y = T.dvectors("x", "y")
+    assert matches(log(exp(X) * (1 + Y)), T.log((y + 1) * T.exp(x)))
+    assert not matches(X - exp(Y), T.exp(y) - x)  # a difference is not commutative
+
+
+@pytest.mark.parametrize("one", [1, 1.0, np.float64(1), np.int64(1), np.ones(3), T.constant(1.0)], ids=repr)
+def test_a_number_matches_every_constant_of_that_value(one: Any) -> None:
+    x = T.dvector("x")
+    assert matches(log(1 + X), T.log(one + x))
+
+
+def test_a_number_matches_an_array_filled_with_it() -> None:
+    x = T.dvector("x")
+    assert matches(log(1 + X), T.log(T.ones_like(x) + x))
+
+
+@pytest.mark.parametrize("other", [2, -1.0, 0, np.array([1.0, 1.0, 2.0]), np.nan], ids=repr)
+def test_a_number_matches_no_other_constant(other: Any) -> None:
+    x = T.dvector("x")
+    assert not matches(log(1 + X), T.log(other + x))
+
+
+def test_substitute_builds_the_right_side() -> None:
+    x, y = T.dvectors("x", "y")
+    assert graphc.pp(substitute(X * tanh(Y) + 2, {X: x, Y: y})) == graphc.pp(x * T.tanh(y) + 2)
+
+
+# ---- conditions and fitting ----
+
+
+def test_a_condition_is_asked_with_the_variables_by_name() -> None:
+    asked: list[dict[str, Variable]] = []
+
+    def never(context: Context, **found: Variable) -> bool:
+        asked.append(found)
+        return False
+
+    x, y = T.dvectors("x", "y")
+    g = graph(T.exp(x) * y)
+    assert rewritten(g, table("t", rules(99, "exact", (exp(X) * Y, Y, never)))) is g.outputs[0]
+    assert asked == [{"x": x, "y": y}]
+
+
+def test_a_law_of_arithmetic_is_not_applied_across_dtypes() -> None:
+    i = T.lvector("i")
+    g = graph(T.log(1 + i))  # int64 + 1, then a float: no log1p of integers
+    assert rewritten(g, STABILIZE) is g.outputs[0]
+
+
+def test_a_replacement_is_cast_to_the_dtype_it_replaces() -> None:
+    x = T.fvector("x")
+
+    @rule(99, "exact", exp)
+    def wider(context: Context, node: Any) -> Variable:
+        """exp(x) -> x in float64"""
+        return T.cast(node.inputs[0], "float64")  # type: ignore[no-any-return]
+
+    g = graph(T.exp(x))
+    out = rewritten(g, table("t", wider))
+    assert out.dtype == "float32"
+
+
+def test_a_replacement_is_broadcast_to_the_shape_it_replaces() -> None:
+    x, y = T.dvector("x"), T.dscalar("y")
+    g = graph(x * y)
+    out = rewritten(g, table("t", rules(99, "algebraic", (X * Y, Y))), "algebraic")
+    assert out is g.intern(T.alloc(y, x.shape[0]))
+    f = graphc.function([x, y], out, on_unused_input="ignore", numerics="ieee")
+    assert f(np.zeros(3), 2.0).tolist() == [2.0, 2.0, 2.0]
+
+
+def test_a_rule_that_raises_the_rank_is_refused() -> None:
+    x = T.dvector("x")
+
+    @rule(99, "exact", exp)
+    def taller(context: Context, node: Any) -> Variable:
+        """exp(x) -> a row"""
+        return node.inputs[0].dimshuffle("x", 0)  # type: ignore[no-any-return]
+
+    with pytest.raises(RewriteError, match=r"exp changed the rank from 1 to 2"):
+        rewritten(graph(T.exp(x)), table("t", taller))
+
+
+def test_the_users_line_is_copied_to_what_replaces_a_node() -> None:
+    x = T.dvector("x")
+    y = T.log(1 + x)  # the line
+    out = rewritten(graph(y), STABILIZE)
+    assert out.owner.site == y.owner.site
+    assert "test_engine.py" in str(out.owner.site)
+
+
+# ---- tables and classes ----
+
+
+def test_numerics_choose_the_classes() -> None:
+    x = T.dscalar("x")
+    four = {numerics: rules(99, numerics, (tanh(X), X + k)) for k, numerics in enumerate(CLASSES)}
+    allowed = {"ieee": {"exact"}, "default": {"exact", "rounding", "stable"}, "algebraic": set(CLASSES)}
+    for numerics, classes in allowed.items():
+        for name, made in four.items():
+            g = graph(T.tanh(x))
+            changed = rewritten(g, table(name, made), numerics) is not g.outputs[0]
+            assert changed == (name in classes), (numerics, name)
+
+
+CLASSES = ("exact", "rounding", "stable", "algebraic")
+
+
+def test_rules_are_tried_in_the_order_of_the_table() -> None:
+    x = T.dscalar("x")
+    first, second = rules(99, "exact", (tanh(X), X + 1)), rules(99, "exact", (tanh(X), X + 2))
+    g = graph(T.tanh(x))
+    assert rewritten(g, table("t", first, second)) is g.intern(x + 1)
+    assert rewritten(graph(T.tanh(x)), table("t", table("inner", second), first)).owner.inputs[1].data == 2
+
+
+def test_a_rule_on_a_class_of_ops_is_tried_on_all_of_them() -> None:
+    tried = []
+
+    @rule(99, "exact", DimShuffle)
+    def look(context: Context, node: Any) -> None:
+        """nothing"""
+        tried.append(node.op)
+
+    m = T.dmatrix("m")
+    rewritten(graph(T.exp(m.T).dimshuffle("x", 0, 1)), table("t", look))
+    assert len(tried) == 2
+
+
+def test_what_replaces_a_node_is_rewritten_in_turn() -> None:
+    x = T.dscalar("x")
+    chain = rules(99, "exact", (tanh(X), exp(X)), (exp(X), log(X)), (log(X), X))
+    assert rewritten(graph(T.tanh(x)), table("t", chain)) is x
+
+
+# ---- the trace ----
+
+
+def test_the_trace_tells_rule_line_before_after_and_class() -> None:
+    x = T.dvector("x")
+    _, trace = rewrite(graph(T.log(1 + x)), STABILIZE)
+    (entry,) = trace
+    lines = str(entry).splitlines()
+    assert lines[0].startswith("rule 28 [stable] log(add(1, x)) -> log1p(x) (stabilize.py:")
+    assert [line.strip() for line in lines[1:]] == ["log(1.0 + x)", "->", "log1p(x)"]
+    with open(entry.rule.site.filename, encoding="utf-8") as source:
+        line = source.read().splitlines()[entry.rule.site.lineno - 1]
+    assert "log1p(x)" in line
+
+
+def test_debug_prints_the_trace(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.setenv("GRAPHC_DEBUG", "3")
+    x = T.dvector("x")
+    graphc.function([x], T.log(1 + x))
+    assert "rule 28 [stable] log(add(1, x)) -> log1p(x)" in capsys.readouterr().err
+
+
+# ---- circles ----
+
+
+def test_rules_that_undo_each_other_are_named() -> None:
+    x = T.dscalar("x")
+    circle = rules(99, "exact", (tanh(X), neg(exp(X))), (neg(exp(X)), tanh(X)))
+    with pytest.raises(RewriteError) as caught:
+        rewritten(graph(T.tanh(x) + 1), table("t", circle))
+    text = str(caught.value)
+    assert "tanh(x) -> neg(exp(x))" in text
+    assert "neg(exp(x)) -> tanh(x)" in text
+    assert "test_engine.py" in text
+
+
+def test_a_rule_that_grows_forever_is_stopped() -> None:
+    x = T.dscalar("x")
+    grow = rules(99, "exact", (tanh(X), tanh(X + 1)))
+    with config.change_flags(rewrite__steps=20) if hasattr(config, "rewrite__steps") else _nothing():
+        with pytest.raises(RewriteError, match=r"tanh\(x\) -> tanh\(add\(x, 1\)\)"):
+            rewritten(graph(T.tanh(x)), table("t", grow))
+
+
+def _nothing() -> Any:
+    import contextlib
+
+    return contextlib.nullcontext()
+
+
+def test_a_rule_that_returns_its_own_node_changes_nothing() -> None:
+    x = T.dscalar("x")
+
+    @rule(99, "exact", tanh)
+    def same(context: Context, node: Any) -> Variable:
+        """tanh(x) -> tanh(x)"""
+        return node.outputs[0]  # type: ignore[no-any-return]
+
+    _, trace = rewrite(graph(T.tanh(x)), table("t", same))
+    assert not trace
+
+
+def test_a_rule_that_asks_who_reads_is_asked_again_when_readers_went() -> None:
+    """The second reader of exp(m) goes while the first is looked at; one pass would leave the transpose outside."""
+    m = T.dmatrix("m")
+    e = T.exp(m)
+    g = graph(e.T + T.zeros_like(e).T)
+    new, _ = rewrite(g, STABILIZE)
+    _, again = rewrite(new, STABILIZE)
+    assert not again
+
+
+# ---- the judge itself ----
+
+
+@pytest.mark.parametrize(
+    "numerics, left, right",
+    [
+        ("stable", lambda x: T.log(1 + x), lambda x: x),  # right near 0 only
+        ("stable", lambda x: T.log1p(x), lambda x: T.log(1 + x)),  # the wrong way round
+        ("stable", lambda x: x / x, lambda x: T.ones_like(x)),  # hides a nan
+        ("rounding", lambda x: x**5, lambda x: T.exp(5 * T.log(abs(x))) * T.sgn(x)),  # loses digits
+        ("exact", lambda x: x + 0.0, lambda x: x),  # -0.0 + 0.0 is 0.0
+        ("exact", lambda x: x * 0.5 * 3, lambda x: x * 1.5),  # rounds once, not twice
+    ],
+)  # fmt: skip
+def test_a_rule_in_the_wrong_class_is_caught(numerics: str, left: Any, right: Any) -> None:
+
+
+    x = T.dvector("x")
+    wrong = Rule(99, numerics, exp, lambda context, node: None, "wrong", None)
+    with pytest.raises(AssertionError):
+        judge(Case("wrong", left), wrong, left(x), right(x), {x: sample(("x",), "float64")["x"]})
+
+
