@@ -74,6 +74,11 @@ def real(context: Context, **found: Variable) -> bool:
     return all(dtypes.is_float(v.dtype) for v in found.values())
 
 
+def inexact(context: Context, **found: Variable) -> bool:
+    """All are floats or complex."""
+    return all(dtypes.is_inexact(v.dtype) for v in found.values())
+
+
 # ---- 17: whole sums and products ----
 
 
@@ -176,17 +181,22 @@ def _product_power(base: Variable, n: int) -> Any:
 
 @rule(19, "exact", pow)
 def trivial_power(context: Context, node: Apply) -> Variable | None:
-    """x ** 0 -> 1 and 1 ** x -> 1 (of nan too, says IEEE 754); x ** 1 -> x"""
+    """x ** 0 -> 1 and 1 ** x -> 1 (of nan too, says IEEE 754)"""
     base, exponent = node.inputs
-    n = value_of_constant(exponent)
-    if n == 0 or value_of_constant(base) == 1:
-        return _number(1, node)
-    return base if n == 1 else None
+    trivial = value_of_constant(exponent) == 0 or value_of_constant(base) == 1
+    return _number(1, node) if trivial else None
 
 
 POWERS = [
-    *rules(19, "exact", (x * x, sqr(x))),
-    *rules(19, "rounding", (pow(x, -1), reciprocal(x), real)),
+    *rules(19, "exact", (x * x, sqr(x)), (pow(x, 1), x, inexact)),
+    *rules(
+        19,
+        "rounding",
+        (pow(x, 2), sqr(x)),
+        (pow(x, 3), sqr(x) * x),
+        (pow(x, -1), reciprocal(x), inexact),
+        (pow(x, -2), reciprocal(sqr(x)), inexact),
+    ),
     # A sum of exponents rounds to the precision of the exponents: exp(350.1) * exp(349.7) has error 1e-16, but
     # exp(699.8) one of 5e-14.  So these are laws of real numbers only.
     *rules(
@@ -235,10 +245,11 @@ ABSOLUTES = [
 DISTRIBUTION = rules(
     22,
     "algebraic",  # wrong where a divisor is 0 or inf; for sigmoids, which are positive, see rule 29
-    (((x / y) + (z / w)) * y * w, x * w + z * y),
-    (((x / y) - (z / w)) * y * w, x * w - z * y),
     (((x / y) + z) * y, x + z * y),
     (((x / y) - z) * y, x - z * y),
+    # The second step of ((a / x + b / y) * x) * y.
+    ((x + (z / w) * y) * w, x * w + z * y),
+    ((x - (z / w) * y) * w, x * w - z * y),
 )
 
 # ---- 24: comparisons whose outcome is known ----
@@ -378,4 +389,4 @@ LAWS = [
 SAFER = [*INVERSES, *product_of_switch]
 
 # What is only cheaper.
-CHEAPER = [*power_by_multiplication, *POWERS, *merge_constant_factors]
+CHEAPER = [*POWERS, *power_by_multiplication, *merge_constant_factors]

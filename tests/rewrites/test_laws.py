@@ -18,7 +18,10 @@ import graphc
 import graphc.tensor as T
 from graphc.compile.function import Function
 from graphc.evaluate import evaluate
+from graphc.rewrites.algebra import CHEAPER, LAWS, SAFER
 from graphc.rewrites.catalogue import ELSEWHERE, TITLES, by_number
+from graphc.rewrites.indexing import INDEXING
+from graphc.rewrites.reductions import REDUCTIONS
 
 INF, NAN = float("inf"), float("nan")
 RNG = np.random.default_rng(20)
@@ -354,7 +357,48 @@ def test_an_index_out_of_range_is_still_an_error() -> None:
             f([1.0, 2.0])
 
 
-# ---- every number ----
+# ---- every rule of these tables, and every number ----
+
+TESTED_HERE = [*LAWS, *SAFER, *CHEAPER, *INDEXING, *REDUCTIONS]
+
+
+def others() -> list[tuple[list[Any], Any, str]]:
+    """Inputs, expression and numerics of what fires rules that the tables above do not reach."""
+    x, m, i = T.dvector("x"), T.dmatrix("m"), T.lvector("i")
+    return [
+        ([x], T.grad(T.switch(x < 1, x, T.sqrt(x)).sum(), x), "default"),
+        ([x], T.switch(x < 1, x, 0) * T.exp(x), "default"),
+        ([x], T.grad((x[:2] ** 2).sum() + (x[1:] ** 3).sum(), x), "default"),
+        ([m], T.argmax(T.nnet.softmax(m), axis=1), "default"),
+        ([m], T.fill(m, 2.5 * m.sum()).sum(), "default"),
+        ([x], T.sqr(T.outer(x, x)).sum(), "default"),
+        ([x], (2.5 * x).sum(), "default"),
+        ([x], (1e-300 * x).sum(), "algebraic"),
+        ([m], m.sum(axis=1).sum(), "algebraic"),
+        ([i], T.inc_subtensor(T.zeros_like(i)[1:3], 5), "ieee"),
+        ([x], x**3 * x**2.5, "algebraic"),
+        ([x], x**2.5 * x**1.5, "algebraic"),
+        ([x], x / T.exp(x), "algebraic"),
+        ([x, m], (x / m - m / x) * m * x, "algebraic"),
+        ([x, m], (x / m + m / x) * m * x, "algebraic"),
+        ([x, m], (x / m + x) * m, "algebraic"),
+        ([x, m], (x / m - x) * m, "algebraic"),
+    ]
+
+
+def test_every_rule_fires() -> None:
+    fired: set[str] = set()
+    for law in [*EXACT, *STABLE, *ROUNDING]:
+        fired.update(applied.rule.text for applied in compiled(law, variables(law)).rewrites)
+    for _, make, count, _, _ in ALGEBRAIC:
+        xs = [T.dvector(name) for name in "xy"[:count]]
+        f = graphc.function(xs, make(*xs), numerics="algebraic", backend="numpy", on_unused_input="ignore")
+        fired.update(applied.rule.text for applied in f.rewrites)
+    for inputs, out, numerics in others():
+        f = graphc.function(inputs, out, numerics=numerics, backend="numpy", on_unused_input="ignore")
+        fired.update(applied.rule.text for applied in f.rewrites)
+    silent = sorted({rule.text for rule in TESTED_HERE} - fired)
+    assert not silent, "rules that no test fires:\n" + "\n".join(silent)
 
 
 def test_every_number_has_rules_or_a_reason(capsys: pytest.CaptureFixture[str]) -> None:
