@@ -15,9 +15,10 @@ from graphc.compile.signature import Signature
 from graphc.graph.fgraph import Axis, FunctionGraph
 from graphc.graph.op import Op
 from graphc.graph.variable import Apply, Variable
+from graphc.rewrites.algebra import CHEAPER
 from graphc.rewrites.canonicalize import CANONICALIZE
 from graphc.rewrites.engine import Applied, Context, Table, rewrite, rule, table
-from graphc.rewrites.specialize import POWERS, SPECIALIZE
+from graphc.rewrites.specialize import SPECIALIZE, fill_to_alloc
 from graphc.rewrites.stabilize import STABILIZE
 from graphc.schedule.schedule import Schedule, schedule
 
@@ -107,7 +108,7 @@ def lowering(backend: Backend) -> Table:
 
         # Without the stabilising rules, which would make softmax of its own body again.
         found = _LOWERING[backend.__name__] = table(  # type: ignore[attr-defined]
-            "lower", expand_body, CANONICALIZE, POWERS
+            "lower", expand_body, CANONICALIZE, CHEAPER, fill_to_alloc
         )
     return found
 

@@ -199,13 +199,17 @@ def _contributions(node: Apply, gs: Sequence[Gradient]) -> Sequence[Gradient]:
     """The gradients with respect to the inputs of a node.
 
     Where a gradient is masked, ``switch(c, g, 0)``, the mask goes outside what an elementwise op multiplies it by: 0
-    times an infinite derivative on the branch not taken would be nan.
+    times an infinite derivative on the branch not taken would be nan.  So does the sum over what was broadcast: the
+    op is linear in `g`.
     """
-    mask = _mask(gs[0]) if isinstance(node.op, Elementwise) else None
+    (g,) = gs if isinstance(node.op, Elementwise) else (None,)
+    summed = isinstance(g, Variable) and g.owner is not None and g.owner.op is sum_to
+    mask = _mask(g.owner.inputs[0] if summed else g)  # type: ignore[union-attr]
     if mask is None:
         return node.op.gradient(gs, node.outputs, node.inputs)
-    condition, g = mask
-    return [_masked(condition, c) for c in node.op.gradient([g], node.outputs, node.inputs)]
+    condition, inner = mask
+    found = [_masked(condition, c) for c in node.op.gradient([inner], node.outputs, node.inputs)]
+    return [sum_to(c, node.outputs[0]) if summed and isinstance(c, Variable) else c for c in found]
 
 
 def _mask(g: Gradient) -> tuple[Variable, Variable] | None:

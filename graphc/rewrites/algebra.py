@@ -74,6 +74,11 @@ def real(context: Context, **found: Variable) -> bool:
     return all(dtypes.is_float(v.dtype) for v in found.values())
 
 
+def inexact(context: Context, **found: Variable) -> bool:
+    """All are floats or complex."""
+    return all(dtypes.is_inexact(v.dtype) for v in found.values())
+
+
 # ---- 17: whole sums and products ----
 
 
@@ -150,10 +155,10 @@ WHOLE_UNITS = rules(18, "exact", (int_div(x, 1), x, whole))
 
 @rule(19, "rounding", pow)
 def power_by_multiplication(context: Context, node: Apply) -> Variable | None:
-    """x ** n -> products, for whole n with |n| <= 8; any other power stays one"""
+    """x ** n -> products, for whole n from -4 to 8; any other power stays one (x ** -8 would be off by 5 ULP)"""
     base, exponent = node.inputs
     n = value_of_constant(exponent)
-    if n is None or isinstance(n, complex) or n != int(n if abs(n) < 100 else 0) or not 2 <= abs(n) <= 8:
+    if n is None or isinstance(n, complex) or n != int(n if abs(n) < 100 else 0) or abs(n) < 2 or not -4 <= n <= 8:
         return None
     if base.dtype != node.outputs[0].dtype or (n < 0 and dtypes.is_discrete(base.dtype)):
         return None
@@ -176,17 +181,22 @@ def _product_power(base: Variable, n: int) -> Any:
 
 @rule(19, "exact", pow)
 def trivial_power(context: Context, node: Apply) -> Variable | None:
-    """x ** 0 -> 1 and 1 ** x -> 1 (of nan too, says IEEE 754); x ** 1 -> x"""
+    """x ** 0 -> 1 and 1 ** x -> 1 (of nan too, says IEEE 754)"""
     base, exponent = node.inputs
-    n = value_of_constant(exponent)
-    if n == 0 or value_of_constant(base) == 1:
-        return _number(1, node)
-    return base if n == 1 else None
+    trivial = value_of_constant(exponent) == 0 or value_of_constant(base) == 1
+    return _number(1, node) if trivial else None
 
 
 POWERS = [
-    *rules(19, "exact", (x * x, sqr(x))),
-    *rules(19, "rounding", (pow(x, -1), reciprocal(x), real)),
+    *rules(19, "exact", (x * x, sqr(x)), (pow(x, 1), x, inexact)),
+    *rules(
+        19,
+        "rounding",
+        (pow(x, 2), sqr(x)),
+        (pow(x, 3), sqr(x) * x),
+        (pow(x, -1), reciprocal(x), inexact),
+        (pow(x, -2), reciprocal(sqr(x)), inexact),
+    ),
     # A sum of exponents rounds to the precision of the exponents: exp(350.1) * exp(349.7) has error 1e-16, but
     # exp(699.8) one of 5e-14.  So these are laws of real numbers only.
     *rules(
@@ -228,6 +238,19 @@ ABSOLUTES = [
     *rules(21, "exact", (abs_(sqr(x)), sqr(x), real)),
     *rules(21, "algebraic", (x / abs_(x), sgn(x), real)),  # 0 / 0 is nan, the sign of 0 is 0
 ]
+
+# ---- 22: distribution, where a quotient goes ----
+
+(w,) = wildcards("w")
+DISTRIBUTION = rules(
+    22,
+    "algebraic",  # wrong where a divisor is 0 or inf; for sigmoids, which are positive, see rule 29
+    (((x / y) + z) * y, x + z * y),
+    (((x / y) - z) * y, x - z * y),
+    # The second step of ((a / x + b / y) * x) * y.
+    ((x + (z / w) * y) * w, x * w + z * y),
+    ((x - (z / w) * y) * w, x * w - z * y),
+)
 
 # ---- 24: comparisons whose outcome is known ----
 
@@ -344,23 +367,26 @@ def logic_with_constants(context: Context, node: Apply) -> Variable | None:
     return None
 
 
-ALGEBRA = [
+# What holds for the graph as the user wrote it, before any formula is recognised.
+LAWS = [
     *trivial_power,
-    *power_by_multiplication,
-    *POWERS,
-    *INVERSES,
     *ABSOLUTES,
+    *DISTRIBUTION,
     *COMPARISONS,
     *compare_with_itself,
     *size_is_not_negative,
     *switch_of_constant,
-    *product_of_switch,
     *merge_casts,
     *LOGIC,
     *logic_with_constants,
     *WHOLE_UNITS,
-    *merge_constant_factors,
     *zero_times,
     *cancel_factors,
     *cancel_terms,
 ]
+
+# What avoids an overflow or a nan.
+SAFER = [*INVERSES, *product_of_switch]
+
+# What is only cheaper.
+CHEAPER = [*POWERS, *power_by_multiplication, *merge_constant_factors]

@@ -20,7 +20,10 @@ from graphc.ops.elementwise import Cast, Fill, Identity, add, fill, mul, neg, su
 from graphc.ops.matmul import Dot, dot
 from graphc.ops.reduction import Reduction
 from graphc.ops.shape import Alloc, DimShuffle, Reshape, dimshuffle
+from graphc.rewrites.algebra import LAWS
 from graphc.rewrites.engine import Context, rule, rules, same_sizes, table, value_of_constant
+from graphc.rewrites.indexing import INDEXING
+from graphc.rewrites.reductions import REDUCTIONS
 
 x, y, z = wildcards("x y z")
 
@@ -267,4 +270,7 @@ CANONICALIZE = table(
     SIGNS_AND_UNITS,
     sum_of_neg,
     drop_reduction_of_scalar,
+    LAWS,
+    INDEXING,
+    REDUCTIONS,
 )

@@ -60,6 +60,7 @@ ELSEWHERE: dict[int, str] = {
     6: "done by interning: shape_of(x, axis) becomes the size that the shape rules of the ops found",
     7: "there is no specify_shape op yet",
     10: "there is no Assert op yet; sizes are checked by guards",
+    32: "the parts are rules 30 and 31: both cross-entropies are computed from logits, and so are their gradients",
     34: "erf and erfc are not declared yet",
     35: "the ops of linear algebra are not declared yet",
     38: "belongs to the kernels, which come with the LLVM backend",

@@ -87,7 +87,19 @@ def _merged(node: Apply, names: tuple[str, ...]) -> Variable | None:
 
 @rule(23, "exact", Reduction)
 def reduction_over_ones(context: Context, node: Apply) -> Variable | None:
-    """sum(x, axis) -> x without the axis, if its size is 1"""
+    """max(x, axis) -> x without the axis, if its size is 1"""
+    op: Any = node.op
+    inexact_sum = op.name == "sum" and dtypes.is_inexact(node.outputs[0].dtype)
+    return None if inexact_sum else _over_ones(context, node)
+
+
+@rule(23, "stable", Reduction)
+def sum_over_ones(context: Context, node: Apply) -> Variable | None:
+    """sum(x, axis) -> x without the axis, if its size is 1; not exact, since a sum begins at 0.0, and -0.0 + 0.0 is 0.0"""
+    return _over_ones(context, node) if node.op.name == "sum" else None
+
+
+def _over_ones(context: Context, node: Apply) -> Variable | None:
     op: Any = node.op
     (x,) = node.inputs
     sizes = context.table.shape(x)
@@ -175,6 +187,7 @@ def _vector_along(x: Variable) -> tuple[int, Variable] | None:
 
 REDUCTIONS = [
     *reduction_over_ones,
+    *sum_over_ones,
     *extremum_of_extremum,
     *sum_of_sum_of_integers,
     *sum_of_sum,

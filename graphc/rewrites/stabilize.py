@@ -32,6 +32,7 @@ from graphc.ops.indexing import IncSubtensor, Subtensor
 from graphc.ops.nnet import AlongAxis, logsoftmax, logsumexp, sigmoid, softmax, softplus
 from graphc.ops.reduction import Reduction, is_reduction
 from graphc.ops.shape import DimShuffle
+from graphc.rewrites.algebra import SAFER
 from graphc.rewrites.canonicalize import CANONICALIZE
 from graphc.rewrites.engine import Context, rule, rules, same_sizes, table, value_of_constant
 from graphc.rewrites.products import Product, product_of
@@ -329,6 +330,7 @@ NEGATIVE_SUMS = rules(
 STABILIZE = table(
     "stabilize",
     NEGATIVE_SUMS,
+    SAFER,
     LOG_AND_EXP,
     SIGMOIDS,
     LOGS_OF_SIGMOIDS,

@@ -32,6 +32,7 @@ from graphc.rewrites.engine import Rule, Table, rewrite
 from ..random_graphs.oracle import evaluate_noisy, noisy
 from .cases import CASES, Case, sample
 from .exact_values import mp, rounded, truth
+from .test_laws import TESTED_HERE
 
 RULES: dict[str, Rule] = {r.text: r for phase in PHASES for r in phase.rules}
 SLACK = 4
@@ -57,6 +58,7 @@ def ids(case: Case) -> str:
 
 def test_every_rule_has_a_case() -> None:
     tested = {r.text for case in CASES for r in rules_of(case)}
+    tested |= {r.text for r in TESTED_HERE}  # the tables of tests/rewrites/test_laws.py
     assert not set(RULES) - tested, "rules without a case in tests/rewrites/cases.py"
 
 
