@@ -239,6 +239,11 @@ class Function:
         return self._latest.graph
 
     @property
+    def built(self) -> FunctionGraph:
+        """The graph of the variant used last as it was before rewriting; ``debugprint(f, diff=True)`` compares."""
+        return self._latest.built
+
+    @property
     def schedule(self) -> Schedule:
         """The steps of the variant used last."""
         return self._latest.schedule

@@ -146,8 +146,9 @@ def signature(
     outs = roots[: len(outs)]
     pairs = _with_default_updates(ins, outs, pairs, no_default_updates, replacements)
     roots = [*outs, *(new for _, new in pairs)]
-    shared = _check_leaves(ins, roots, pairs, replacements)
-    _check_used(ins, roots, on_unused_input)
+    used = leaves(roots, stop={entry.variable for entry in ins})
+    shared = _check_leaves(ins, roots, used, pairs, replacements)
+    _check_used(ins, used, on_unused_input)
     return Signature(tuple(ins), tuple(outs), form, tuple(pairs), tuple(shared))
 
 
@@ -384,13 +385,12 @@ def _givens(givens: Updates, ins: Sequence[In]) -> dict[Variable, Variable]:
 # ---- what the graph needs ----
 
 
-def _check_used(ins: Sequence[In], roots: Sequence[Variable], action: str) -> None:
+def _check_used(ins: Sequence[In], leaves: Sequence[Variable], action: str) -> None:
     if action not in ("raise", "warn", "ignore"):
         raise ValueError(f"function: on_unused_input must be 'raise', 'warn' or 'ignore', got {action!r}")
     if action == "ignore":
         return
-    cut = {entry.variable for entry in ins}
-    used = set(leaves(roots, stop=cut))
+    used = set(leaves)
     for position, entry in enumerate(ins):
         if entry.variable in used or entry.update is not None:
             continue
@@ -408,13 +408,14 @@ def _check_used(ins: Sequence[In], roots: Sequence[Variable], action: str) -> No
 def _check_leaves(
     ins: Sequence[In],
     roots: Sequence[Variable],
+    leaves: Sequence[Variable],
     pairs: Sequence[tuple[Variable, Variable]],
     replacements: Mapping[Variable, Variable],
 ) -> list[SharedVariable]:
     """The shared variables among the leaves; a leaf that has no value at all is a MissingInputError."""
     cut = {entry.variable for entry in ins}
     shared: dict[SharedVariable, None] = {}
-    for x in leaves(roots, stop=cut):
+    for x in leaves:
         if isinstance(x, SharedVariable):
             shared[x] = None
         elif x not in cut and not isinstance(x, Constant):

@@ -8,6 +8,7 @@
 
 from __future__ import annotations
 
+import difflib
 import io
 import sys
 from collections.abc import Iterator
@@ -45,6 +46,7 @@ def debugprint(
     print_destroy_map: bool = False,
     print_view_map: bool = False,
     print_shape: bool = False,
+    diff: bool = False,
 ) -> Any:
     """Print a graph, one line a node, inputs indented below what they are used for.
 
@@ -64,6 +66,7 @@ def debugprint(
         dictionaries to several calls to have them share identifiers.
     print_storage: add the stored values that a function reads.
     print_clients: add for each node of a function with several clients who they are.
+    diff: for a compiled function, what rewriting changed: lines that went (-) and lines that came (+).
     print_destroy_map, print_view_map: add ``d={0: [1]}`` (output 0 overwrites input 1) and ``v={0: [1]}`` (is a view).
 
         >>> debugprint(f)
@@ -73,6 +76,9 @@ def debugprint(
     if ids not in IDS:
         raise ValueError(f"debugprint: ids is {ids!r}. Use one of {', '.join(map(repr, IDS))}.")
     target = io.StringIO() if file == "str" else sys.stdout if file is None else file
+    if diff:
+        target.write(_difference(obj))
+        return target.getvalue() if file == "str" else file
     done = {} if done is None else done
     used_ids = {} if used_ids is None else used_ids
     used_ids.update(done)
@@ -87,6 +93,16 @@ def debugprint(
             for line in _Listing(subject, options, done, used_ids).lines(depth):
                 target.write(line + "\n")
     return target.getvalue() if isinstance(target, io.StringIO) and file == "str" else file
+
+
+def _difference(function: Any) -> str:
+    """The graph of a function before rewriting and after it, as a unified diff."""
+    if not hasattr(function, "built"):
+        raise TypeError(f"debugprint: diff=True compares the graphs of a compiled function, got {function!r}")
+    before, after = (
+        debugprint([graph], file="str", ids="").splitlines(keepends=True) for graph in (function.built, function.graph)
+    )
+    return "".join(difflib.unified_diff(before, after, "as written", "as compiled", n=1000))
 
 
 class Options(NamedTuple):

@@ -127,16 +127,18 @@ def reshape_to_own_shape(context: Context, node: Apply) -> Variable | None:
     return source if context.same_shape(source, node.outputs[0]) else None
 
 
+def _is_fill(x: Variable) -> bool:
+    return x.owner is not None and isinstance(x.owner.op, (Fill, Alloc))  # noqa: UP038  (asked of every operand)
+
+
 @rule(8, "exact", Elementwise)
 def drop_fill(context: Context, node: Apply) -> Variable | None:
     """f(fill(a, b), c) -> f(b, c), if c has the shape of the result"""
-    if isinstance(node.op, Fill):
+    if isinstance(node.op, Fill) or not node.outputs[0].ndim or not any(map(_is_fill, node.inputs)):
         return None
     out = context.table.shape(node.outputs[0])
-    if not out:
-        return None
     for i, source in enumerate(node.inputs):
-        if source.owner is None or not isinstance(source.owner.op, Fill | Alloc):
+        if source.owner is None or not _is_fill(source):
             continue
         value = source.owner.inputs[1] if isinstance(source.owner.op, Fill) else source.owner.inputs[0]
         others = [other for j, other in enumerate(node.inputs) if j != i]
@@ -149,7 +151,7 @@ def drop_fill(context: Context, node: Apply) -> Variable | None:
 @rule(8, "exact", Elementwise)
 def unary_of_fill(context: Context, node: Apply) -> Variable | None:
     """f(fill(a, b), c) -> fill(a, f(b, c)), if b and c are scalars"""
-    if isinstance(node.op, Fill) or not node.outputs[0].ndim:
+    if isinstance(node.op, Fill) or not node.outputs[0].ndim or not any(map(_is_fill, node.inputs)):
         return None
     values, like = [], None
     for source in node.inputs:

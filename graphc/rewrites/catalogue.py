@@ -91,7 +91,8 @@ def markdown() -> str:
         title = TITLES.get(number, "")
         lines.append(f"\n### {number}. {title}\n")
         if number in ELSEWHERE:
-            lines.append(f"{ELSEWHERE[number]}.\n" if not rules else f"Also {ELSEWHERE[number]}.\n")
+            reason = ELSEWHERE[number]
+            lines.append(f"{reason[0].upper()}{reason[1:]}.\n")
         if rules:
             lines += ["| class | rule |", "|---|---|"]
             lines += [f"| {rule.numerics} | `{_escaped(rule.text)}` |" for rule in rules]
@@ -100,3 +101,7 @@ def markdown() -> str:
 
 def _escaped(text: str) -> str:
     return text.replace("|", "\\|")
+
+
+if __name__ == "__main__":
+    print(markdown(), end="")

@@ -39,14 +39,13 @@ def plan(schedule: Schedule, reusable: Test, fresh: Test = lambda step: True) ->
             key = _key(step.writes[0])
             # An operand that dies here is as good as a buffer that died before: elementwise steps read before they
             # write.  Only the operand itself will do, not memory it is a view of.
-            candidates = [b for b in dying if b in step.reads and _key(b) == key] or free.get(key, [])
-            if candidates:
-                into = candidates[0]
-                if into in dying:
-                    dying.remove(into)
-                else:
-                    free[key].remove(into)
-                # The result lives on in the memory of `into`, and may be taken over from there.
+            # The result lives on in the memory of `into`, and may be taken over from there.
+            operands = [b for b in dying if b in step.reads and _key(b) == key]
+            if operands:
+                into = operands[0]
+                dying.remove(into)
+            elif free.get(key):
+                into = free[key].pop()
         steps.append(step if into is None else Compute(step.node, step.reads, step.writes, step.when, into))
         for b in dying:
             free.setdefault(_key(b), []).append(b)
