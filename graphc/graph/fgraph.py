@@ -153,7 +153,8 @@ class Interner(Sizes):
         if simpler is not None:
             return (self.intern(simpler),)
         shapes = op.infer_shape(self, inputs, [self._shapes[x] for x in inputs])
-        types = [_typed(out.type, shape if shape is None else self.static(shape)) for out, shape in zip(like, shapes, strict=True)]
+        known = [shape if shape is None else self.static(shape) for shape in shapes]
+        types = [_typed(out.type, shape) for out, shape in zip(like, known, strict=True)]
         node = Apply(op, inputs, types, site)
         self._nodes[key] = node
         self.ops.add(op)

@@ -130,7 +130,7 @@ class Op:
 
 
 def _equal_by_props(self: Op, other: object) -> bool:
-    return self is other or (type(self) is type(other) and self._identity() == other._identity())  # type: ignore[attr-defined]
+    return self is other or (type(self) is type(other) and self._identity() == other._identity())
 
 
 def _hash_by_props(self: Op) -> int:

@@ -128,7 +128,7 @@ def reshape_to_own_shape(context: Context, node: Apply) -> Variable | None:
 
 
 def _is_fill(x: Variable) -> bool:
-    return x.owner is not None and isinstance(x.owner.op, (Fill, Alloc))  # noqa: UP038  (asked of every operand)
+    return x.owner is not None and isinstance(x.owner.op, (Fill, Alloc))
 
 
 @rule(8, "exact", Elementwise)
@@ -174,7 +174,7 @@ def useless_fill(context: Context, node: Apply) -> Variable | None:
     if context.same_shape(value, node.outputs[0]):
         return value
     leaf = context.table.leaf_like(like)
-    return None if leaf is None or leaf is like else fill(leaf, value)  # type: ignore[no-any-return]
+    return None if leaf is None or leaf is like else fill(leaf, value)
 
 
 @rule(18, "exact", add)

@@ -48,6 +48,7 @@ class Rule:
 
     number: of the rule in the specification; numerics: its class; key: the op (or class of ops) it is tried on;
     replace: from a node to its replacement or None; text: how it is shown; site: where it is written.
+    left, right: both sides, for a rule that is written as a pattern.
     """
 
     number: int
@@ -56,6 +57,8 @@ class Rule:
     replace: Replacement
     text: str
     site: Site | None
+    left: Pattern | None = None
+    right: Any = None
 
     def __str__(self) -> str:
         where = f" ({os.path.basename(self.site.filename)}:{self.site.lineno})" if self.site else ""
@@ -118,10 +121,11 @@ def rules(number: int, numerics: str, *pairs: tuple[Any, ...]) -> list[Rule]:
     """
     made = []
     for left, right, *condition in pairs:
-        assert isinstance(left, Pattern) and left.op is not None, f"{left!r} is no pattern"
+        assert isinstance(left, Pattern), f"{left!r} is no pattern"
+        assert left.op is not None, f"{left!r} would match everything"
         replace = _pattern_rule(left, right, condition[0] if condition else None)
         text = f"{left!r} -> {right!r}"
-        made.append(Rule(number, numerics, left.op, replace, text, left.site))
+        made.append(Rule(number, numerics, left.op, replace, text, left.site, left, right))
     return made
 
 

@@ -372,6 +372,9 @@ def _same(first: Sequence[Variable], second: Sequence[Variable]) -> bool:
     return len(first) == len(second) and all(a is b for a, b in zip(first, second, strict=True))
 
 
+# Not before formulas have been recognised: log(softmax(x))[i] is one, log(softmax(x)[i]) of its parts is none.
+LIFTS = [*lift_through_reduction, *lift_through_dimshuffle, *lift_through_elementwise]
+
 INDEXING = [
     *drop_useless_bounds,
     *merge_indices,
@@ -380,9 +383,6 @@ INDEXING = [
     *write_that_changes_nothing,
     *increment_of_zeros,
     *lift_through_broadcast,
-    *lift_through_reduction,
-    *lift_through_dimshuffle,
-    *lift_through_elementwise,
     *gather_of_range,
     *join_slices,
     *chain_increments,

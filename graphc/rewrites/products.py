@@ -58,7 +58,7 @@ class Product:
         if b is None:
             return a
         if a is None:
-            return b if x.owner.op is mul else _one(x) / b  # type: ignore[no-any-return]
+            return b if x.owner.op is mul else _one(x) / b
         return a * b if x.owner.op is mul else a / b  # type: ignore[no-any-return]
 
 

@@ -95,7 +95,7 @@ def reduction_over_ones(context: Context, node: Apply) -> Variable | None:
 
 @rule(23, "stable", Reduction)
 def sum_over_ones(context: Context, node: Apply) -> Variable | None:
-    """sum(x, axis) -> x without the axis, if its size is 1; not exact, since a sum begins at 0.0, and -0.0 + 0.0 is 0.0"""
+    """sum(x, axis) -> x without the axis, if its size is 1; not exact: a sum begins at 0.0, and -0.0 + 0.0 is 0.0"""
     return _over_ones(context, node) if node.op.name == "sum" else None
 
 

@@ -209,21 +209,43 @@ def log_of_sum_of_exp(context: Context, node: Apply) -> Variable | None:
     if found is None:
         return None
     u, op = found
-    return logsumexp(u, op.axis, op.keepdims)  # type: ignore[no-any-return]
+    return logsumexp(u, op.axis, op.keepdims)
 
 
 @rule(31, "stable", true_div)
 def exp_over_sum_of_exp(context: Context, node: Apply) -> Variable | None:
     """exp(x) / sum(exp(x), axis, keepdims) -> softmax(x, axis)"""
     above, below = node.inputs
+    u = _argument(above, exp)
+    axis = None if u is None else _axis_summed(context, below, u)
+    return None if u is None or axis is None else softmax(u, axis)
+
+
+@rule(31, "stable", mul)
+def softmax_in_products(context: Context, node: Apply) -> Variable | None:
+    """a / sum(exp(x)) * exp(x) -> a * softmax(x), anywhere in a product"""
+    product = product_of(node.outputs[0]) if context.occurs(exp) else None
+    if product is None:
+        return None
+    for factor, variable in product.above():
+        u = _argument(variable, exp)
+        for divisor, d in product.below():
+            axis = None if u is None else _axis_summed(context, d, u)
+            if u is not None and axis is not None:
+                factor.variable, divisor.variable = softmax(u, axis), None
+                return product.expression()
+    return None
+
+
+def _axis_summed(context: Context, below: Variable, u: Variable) -> int | None:
+    """The axis, if `below` is the sum of exp(u) along one axis, in a shape that broadcasts against u."""
     summed = below
     if below.owner is not None and isinstance(below.owner.op, DimShuffle):
         summed = below.owner.inputs[0]  # the axis that was summed away, put back
     found = _sum_of_exp(summed)
-    if found is None or found[0] is not _argument(above, exp):
+    if found is None or found[0] is not u:
         return None
-    u, op = found
-    axes = op.axes(u)
+    axes = found[1].axes(u)
     if len(axes) != 1:
         return None
     want = [1 if i in axes else n for i, n in enumerate(context.shape(u))]
@@ -231,7 +253,7 @@ def exp_over_sum_of_exp(context: Context, node: Apply) -> Variable | None:
     missing = want[: len(want) - len(have)]  # axes that broadcasting puts back
     if missing not in ([], [1]) or not same_sizes(have, want[len(missing) :]):
         return None
-    return softmax(u, axes[0])  # type: ignore[no-any-return]
+    return axes[0]
 
 
 @rule(31, "stable", log)
@@ -257,7 +279,7 @@ def exp_of_logsoftmax(context: Context, node: Apply) -> Variable | None:
     source: Any = node.inputs[0].owner
     if not _is_along_axis(node.inputs[0], "logsoftmax"):
         return None
-    return softmax(source.inputs[0], source.op.axis)  # type: ignore[no-any-return]
+    return softmax(source.inputs[0], source.op.axis)
 
 
 @rule(31, "stable", sub)
@@ -335,6 +357,7 @@ STABILIZE = table(
     SIGMOIDS,
     LOGS_OF_SIGMOIDS,
     exp_over_sum_of_exp,
+    softmax_in_products,
     sigmoids_in_products,
     log_of_sum_of_exp,
     log_of_softmax,

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
-TALLY: Counter[str] = Counter()
+from .tally import TALLY
+
+FACTS = ("updates", "a broadcast variant", "aliasing inputs", "an exception")
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    if not TALLY:
+    if not TALLY["programs"]:
         return
-    total = TALLY["programs"]
-    facts = ", ".join(f"{TALLY[fact]} {fact}" for fact in sorted(TALLY) if fact != "programs")
-    terminalreporter.write_line(f"random graphs: {total} programs, of which had: {facts}")
+    facts = ", ".join(f"{TALLY[fact]} {fact}" for fact in FACTS)
+    terminalreporter.write_line(f"random graphs: {TALLY['programs']} programs, of which had: {facts}")
+    judged, elements = TALLY["of them judged to the last digits"], TALLY["float elements"]
+    terminalreporter.write_line(
+        f"  {elements} float elements that need not be the same bits, {judged} of them well conditioned"
+    )

@@ -270,7 +270,11 @@ def fits(builder: Builder, x: Variable) -> Callable[[Variable], bool]:
 
     def test(y: Variable) -> bool:
         for a, b in zip(builder.shapes(x), builder.shapes(y), strict=True):
-            if a is not None and b is not None and any(n != m and 1 not in (n, m) for n, m in zip(a[::-1], b[::-1], strict=False)):
+            if (
+                a is not None
+                and b is not None
+                and any(n != m and 1 not in (n, m) for n, m in zip(a[::-1], b[::-1], strict=False))
+            ):
                 return False
         return True
 
@@ -308,7 +312,9 @@ def reduction(b: Builder) -> Any:
 
 def shaped(b: Builder) -> Any:
     x = b.pick()
-    kind = b.among("T", "dimshuffle", "expand", "reshape", "flatten", "like", "alloc", "shape", "copy", "cast", "arange")
+    kind = b.among(
+        "T", "dimshuffle", "expand", "reshape", "flatten", "like", "alloc", "shape", "copy", "cast", "arange"
+    )
     if kind == "T":
         return x.T
     if kind == "dimshuffle":
@@ -351,7 +357,9 @@ def index(b: Builder, x: Variable) -> Any:
     if kind == "array":
         return b.among([0, 0], [1, -1], [0], [[0, 1], [1, 0]])
     if kind == "mask":
-        return b.pick(lambda m: m.dtype == "bool" and 0 < m.ndim <= x.ndim and b.shapes(m)[0] == (b.shapes(x)[0] or ())[: m.ndim])
+        return b.pick(
+            lambda m: m.dtype == "bool" and 0 < m.ndim <= x.ndim and b.shapes(m)[0] == (b.shapes(x)[0] or ())[: m.ndim]
+        )
     if kind == "pair":
         return (b.number(-2, 2), slice(None, b.among(None, 1, 2)))
     return b.pick(lambda i: i.dtype in ("int64", "int32", "int8", "uint8") and i.ndim <= 1)

@@ -116,7 +116,9 @@ CASES: list[Case] = [
         lambda m: T.exp(m) / T.exp(m).sum(axis=0),
         lambda x: T.exp(x) / T.exp(x).sum(),
     ),
-    *case("log_of_sum_of_exp", lambda m: T.log(T.exp(m).sum(axis=1)), lambda m: T.log(T.sum(T.exp(m), axis=0, keepdims=True))),
+    *case("log_of_sum_of_exp", lambda m: T.log(T.exp(m).sum(axis=1))),
+    *case("log_of_sum_of_exp", lambda m: T.log(T.sum(T.exp(m), axis=0, keepdims=True))),
+    *case("softmax_in_products", lambda m: m / T.exp(m).sum(axis=1, keepdims=True) * T.exp(m)),
     *case("log_of_sum_of_exp", lambda m: T.log(T.exp(m).sum())),
     *case(
         "log_of_softmax",
@@ -154,8 +156,8 @@ def _cast_to_itself(x: Variable) -> Any:
 
 EDGES = [
     np.nan, np.inf, -np.inf, 0.0, -0.0, 5e-324, -5e-324, 1e-310, -1e-310, 2.3e-308, 1e-300, 1e-20, -1e-20, 1e-9, 0.25,
-    0.5, -0.5, -0.69, -0.7, 1.0, -1.0, 1.0000000000000002, 1.5, -2.0, 3.0, 17.0, -17.0, 36.7, -37.0, 88.5, -88.5, -104.0, 500.0,
-    700.0, -700.0, 709.5, -708.0, 710.0, -745.0, 800.0, -800.0, 1e5, -1e5, 1e18, -1e18, 1e155, -1e200, 1e300, -1.7e308,
+    0.5, -0.5, -0.69, -0.7, 1.0, -1.0, 1.0000000000000002, 1.5, -2.0, 3.0, 17.0, -17.0, 36.7, -37.0, 88.5, -88.5, -104.0,
+    500.0, 700.0, -700.0, 709.5, -708.0, 710.0, -745.0, 800.0, -800.0, 1e5, -1e5, 1e18, -1e18, 1e155, -1e200, 1e300, -1.7e308,
 ]  # fmt: skip
 
 

@@ -250,15 +250,9 @@ def test_rules_that_undo_each_other_are_named() -> None:
 def test_a_rule_that_grows_forever_is_stopped() -> None:
     x = T.dscalar("x")
     grow = rules(99, "exact", (tanh(X), tanh(X + 1)))
-    with config.change_flags(rewrite__steps=20) if hasattr(config, "rewrite__steps") else _nothing():
-        with pytest.raises(RewriteError, match=r"tanh\(x\) -> tanh\(add\(x, 1\)\)"):
-            rewritten(graph(T.tanh(x)), table("t", grow))
-
-
-def _nothing() -> Any:
-    import contextlib
-
-    return contextlib.nullcontext()
+    pattern = r"more than 20 times(.|\n)*tanh\(x\) -> tanh\(add\(x, 1\)\)"
+    with config.change_flags(rewrite__steps=20), pytest.raises(RewriteError, match=pattern):
+        rewritten(graph(T.tanh(x)), table("t", grow))
 
 
 def test_a_rule_that_returns_its_own_node_changes_nothing() -> None:
@@ -299,10 +293,7 @@ def test_a_rule_that_asks_who_reads_is_asked_again_when_readers_went() -> None:
 )  # fmt: skip
 def test_a_rule_in_the_wrong_class_is_caught(numerics: str, left: Any, right: Any) -> None:
 
-
     x = T.dvector("x")
     wrong = Rule(99, numerics, exp, lambda context, node: None, "wrong", None)
     with pytest.raises(AssertionError):
         judge(Case("wrong", left), wrong, left(x), right(x), {x: sample(("x",), "float64")["x"]})
-
-

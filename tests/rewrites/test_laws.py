@@ -20,7 +20,7 @@ from graphc.compile.function import Function
 from graphc.evaluate import evaluate
 from graphc.rewrites.algebra import CHEAPER, LAWS, SAFER
 from graphc.rewrites.catalogue import ELSEWHERE, TITLES, by_number
-from graphc.rewrites.indexing import INDEXING
+from graphc.rewrites.indexing import INDEXING, LIFTS
 from graphc.rewrites.reductions import REDUCTIONS
 
 INF, NAN = float("inf"), float("nan")
@@ -359,7 +359,7 @@ def test_an_index_out_of_range_is_still_an_error() -> None:
 
 # ---- every rule of these tables, and every number ----
 
-TESTED_HERE = [*LAWS, *SAFER, *CHEAPER, *INDEXING, *REDUCTIONS]
+TESTED_HERE = [*LAWS, *SAFER, *CHEAPER, *INDEXING, *LIFTS, *REDUCTIONS]
 
 
 def others() -> list[tuple[list[Any], Any, str]]:

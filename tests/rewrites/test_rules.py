@@ -6,7 +6,7 @@ and a finite value for an infinite or nan one only if the true value is finite. 
 than the left side's formula deserves is no merit: the left side is granted the spread it shows when each of its
 operations is off by up to 4 ULP, and the right side 4 ULP for its own rounding. Below the smallest normal number
 errors do not count (SciPy's expit flushes to 0 there). In rule 31 the inputs are moved by up to 4 ULP too: a shift by
-the largest element rounds the exponents, as Blanchard, Higham and Higham explain, and is as accurate only in this sense.
+the largest element rounds the exponents, as Blanchard, Higham and Higham explain, and is as accurate in this sense.
 """
 
 from __future__ import annotations
@@ -75,7 +75,10 @@ def test_numbers_have_rules_and_rules_have_tests(capsys: pytest.CaptureFixture[s
         for number in (1, 2, 3, 4, 8, 18, 19, 28, 29, 30, 31):
             found = numbers.get(number, [])
             count = sum(cases[r.text] for r in found)
-            print(f"  rule {number:2}: {len(found):2} rules, {count:2} cases" + ("" if found else f"  {ELSEWHERE.get(number)}"))
+            print(
+                f"  rule {number:2}: {len(found):2} rules, {count:2} cases"
+                + ("" if found else f"  {ELSEWHERE.get(number)}")
+            )
     for number in (1, 2, 3, 4, 28, 29, 30, 31):
         assert numbers.get(number) or number in ELSEWHERE, f"number {number} has neither a rule nor a reason"
 
@@ -117,7 +120,9 @@ def judge(case: Case, rule: Rule, left: Variable, right: Variable, values: dict[
         assert_same_bits(old, new, any(order_is_free(node.op) for node in toposort([left])))
     else:
         true = true_values(case, left, values)
-        assert true is not None or old.dtype.kind != "f", "tests/rewrites/exact_values.py does not know an op of this case"
+        assert true is not None or old.dtype.kind != "f", (
+            "tests/rewrites/exact_values.py does not know an op of this case"
+        )
         assert_accurate(rule, rule.numerics, left, true, old, new, values)
 
 
@@ -174,10 +179,18 @@ def assert_accurate(
             continue
         ulp = float(np.spacing(np.abs(np.asarray(want, dtype))))
         error_a, error_b = (abs(mp.mpf(float(v)) - true) if np.isfinite(v) else mp.inf for v in (a, b))
-        spread = max([0.0, *(abs(float(r[i]) - float(a)) for r in runs if r is not None and np.isfinite(r[i]) and np.isfinite(a))])
+        spread = max(
+            [
+                0.0,
+                *(abs(float(r[i]) - float(a)) for r in runs if r is not None and np.isfinite(r[i]) and np.isfinite(a)),
+            ]
+        )
         if error_b > error_a + spread + max(SLACK * ulp, tiny):
             bad.append((i, a, b, want))
-    where = [(i, {x.name: (v[i] if v.shape == old.shape else v[i[0]] if v.ndim else v) for x, v in values.items()}) for i, *_ in bad[:5]]
+    where = [
+        (i, {x.name: (v[i] if v.shape == old.shape else v[i[0]] if v.ndim else v) for x, v in values.items()})
+        for i, *_ in bad[:5]
+    ]
     assert not bad, f"{len(bad)} of {old.size} elements are worse: (index, left, right, true) {bad[:5]} for {where}"
 
 

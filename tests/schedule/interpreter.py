@@ -30,13 +30,15 @@ class Interpreter:
         schedule = self.schedule
         memory: dict[Buffer, np.ndarray] = dict(zip(schedule.inputs, values, strict=True))
         taken: dict[Choice, bool] = {}
-        foreign = [v for v in memory.values()]
+        foreign = list(memory.values())
         with np.errstate(all="ignore"):
             for step in schedule.steps:
                 if not self._runs(step.when, taken):
                     continue
                 if isinstance(step, Check):
-                    left, right = (n if isinstance(n, int) else int(self._value(n, memory)) for n in (step.left, step.right))
+                    left, right = (
+                        n if isinstance(n, int) else int(self._value(n, memory)) for n in (step.left, step.right)
+                    )
                     if left != right:
                         raise GuardFailed(step.guard, left, right)
                 elif isinstance(step, Choose):
