@@ -10,10 +10,10 @@ from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
 
-from benchmarks import scale, startup, steps
+from benchmarks import rewriting, scale, startup, steps
 from benchmarks.measure import table
 
-PARTS = {"startup": startup.rows, "steps": steps.rows, "scale": scale.rows}
+PARTS = {"startup": startup.rows, "steps": steps.rows, "rewriting": rewriting.rows, "scale": scale.rows}
 PEERS = ("graphc", "numpy", "scipy", "pytensor", "jax", "numexpr", "llvmlite")
 
 

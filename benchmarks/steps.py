@@ -30,7 +30,8 @@ def installed(module: str) -> bool:
 
 def and_step() -> dict[str, Call]:
     """One gradient-descent step of the AND neuron: two outputs, two updates."""
-    calls: dict[str, Call] = {"graphc": _and_symbolic(graphc, T, T.grad, {"backend": "numpy"})}
+    ours = and_function(graphc, T, T.grad, {"backend": "numpy"})
+    calls: dict[str, Call] = {"graphc": lambda: ours(X_AND, T_AND)}
     w, b = np.array([0.84, 0.76]), np.array(1.0)
 
     def by_hand() -> tuple[Any, ...]:
@@ -48,13 +49,14 @@ def and_step() -> dict[str, Call]:
         import pytensor
         import pytensor.tensor as pt
 
-        calls["pytensor"] = _and_symbolic(pytensor, pt, pt.grad, {})
+        theirs = and_function(pytensor, pt, pt.grad, {})
+        calls["pytensor"] = lambda: theirs(X_AND, T_AND)
     if installed("jax"):
         calls["jax"] = _and_jax()
     return calls
 
 
-def _and_symbolic(library: Any, namespace: Any, grad: Any, options: dict[str, Any]) -> Call:
+def and_function(library: Any, namespace: Any, grad: Any, options: dict[str, Any]) -> Any:
     """The step in Theano's language, for graphc and PyTensor."""
     x, target = namespace.dmatrix("x"), namespace.dvector("target")
     w = library.shared(np.array([0.84, 0.76]), name="w")
@@ -62,8 +64,7 @@ def _and_symbolic(library: Any, namespace: Any, grad: Any, options: dict[str, An
     a = 1 / (1 + namespace.exp(-(namespace.dot(x, w) + b)))
     cost = -(target * namespace.log(a) + (1 - target) * namespace.log(1 - a)).sum()
     dw, db = grad(cost, [w, b])
-    step = library.function([x, target], [a, cost], updates=[(w, w - 0.01 * dw), (b, b - 0.01 * db)], **options)
-    return lambda: step(X_AND, T_AND)
+    return library.function([x, target], [a, cost], updates=[(w, w - 0.01 * dw), (b, b - 0.01 * db)], **options)
 
 
 def _and_jax() -> Call:
@@ -129,10 +130,9 @@ def _hat_symbolic(library: Any, namespace: Any, grad: Any, options: dict[str, An
 
 def moons_step() -> dict[str, Call]:
     """One step of the network of article 002: 200 points, 100 hidden units, float64."""
-    rng = np.random.default_rng(0)
-    x, y = rng.normal(size=(200, 2)), rng.integers(0, 2, size=200)
-    start = [rng.normal(size=(2, 100)), np.zeros(100), rng.normal(size=(100, 2)) / 10, np.zeros(2)]
-    calls: dict[str, Call] = {"graphc": _moons_symbolic(graphc, T, x, y, start, {"backend": "numpy"})}
+    x, y, start = moons_data()
+    ours = moons_function(start, len(y), {"backend": "numpy"})
+    calls: dict[str, Call] = {"graphc": lambda: ours(x, y)}
     parameters = [p.copy() for p in start]
     rows = np.arange(len(y))
 
@@ -159,16 +159,23 @@ def moons_step() -> dict[str, Call]:
     return calls
 
 
-def _moons_symbolic(library: Any, namespace: Any, x: Any, y: Any, start: Any, options: dict[str, Any]) -> Call:
-    X, labels = namespace.dmatrix("X"), namespace.lvector("y")
-    w1, b1, w2, b2 = (library.shared(p.copy()) for p in start)
-    hidden = namespace.tanh(X.dot(w1) + b1)
-    probabilities = namespace.nnet.softmax(hidden.dot(w2) + b2)
-    decay = 1.0 / len(y) * 0.01 / 2 * (namespace.sum(namespace.sqr(w1)) + namespace.sum(namespace.sqr(w2)))
-    loss = namespace.nnet.categorical_crossentropy(probabilities, labels).mean() + decay
-    updates = [(p, p - 0.01 * namespace.grad(loss, p)) for p in (w1, b1, w2, b2)]
-    step = library.function([X, labels], updates=updates, **options)
-    return lambda: step(x, y)
+def moons_data() -> tuple[Any, Any, list[Any]]:
+    """Points, labels and starting weights."""
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(200, 2)), rng.integers(0, 2, size=200)
+    return x, y, [rng.normal(size=(2, 100)), np.zeros(100), rng.normal(size=(100, 2)) / 10, np.zeros(2)]
+
+
+def moons_function(start: list[Any], count: int, options: dict[str, Any]) -> Any:
+    """The step as article 002 writes it."""
+    X, labels = T.dmatrix("X"), T.lvector("y")
+    w1, b1, w2, b2 = (graphc.shared(p.copy()) for p in start)
+    hidden = T.tanh(X.dot(w1) + b1)
+    probabilities = T.nnet.softmax(hidden.dot(w2) + b2)
+    decay = 1.0 / count * 0.01 / 2 * (T.sum(T.sqr(w1)) + T.sum(T.sqr(w2)))
+    loss = T.nnet.categorical_crossentropy(probabilities, labels).mean() + decay
+    updates = [(p, p - 0.01 * T.grad(loss, p)) for p in (w1, b1, w2, b2)]
+    return graphc.function([X, labels], updates=updates, **options)
 
 
 def _moons_jax(x: Any, y: Any, start: Any) -> Call:
