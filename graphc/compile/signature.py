@@ -144,9 +144,8 @@ def signature(
         roots = rebuild(roots, replacements)
     pairs = [(old, new) for (old, _), new in zip(pairs, roots[len(outs) :], strict=True)]
     outs = roots[: len(outs)]
-    pairs = _with_default_updates(ins, outs, pairs, no_default_updates, replacements)
+    pairs, used = _with_default_updates(ins, outs, pairs, no_default_updates, replacements)
     roots = [*outs, *(new for _, new in pairs)]
-    used = leaves(roots, stop={entry.variable for entry in ins})
     shared = _check_leaves(ins, roots, used, pairs, replacements)
     _check_used(ins, used, on_unused_input)
     return Signature(tuple(ins), tuple(outs), form, tuple(pairs), tuple(shared))
@@ -322,11 +321,13 @@ def _with_default_updates(
     pairs: list[tuple[Variable, Variable]],
     no_default_updates: bool | Sequence[Variable],
     replacements: Mapping[Variable, Variable],
-) -> list[tuple[Variable, Variable]]:
+) -> tuple[list[tuple[Variable, Variable]], list[Variable]]:
+    """The updates with those that shared variables bring along, and the leaves of everything."""
+    excluded: set[Variable] = set()
+    cut = {entry.variable for entry in ins}
     if isinstance(no_default_updates, bool):
         if no_default_updates:
-            return pairs
-        excluded: set[Variable] = set()
+            return pairs, leaves([*outs, *(new for _, new in pairs)], stop=cut)
     elif isinstance(no_default_updates, list | tuple):
         excluded = set(no_default_updates)
     else:
@@ -334,7 +335,6 @@ def _with_default_updates(
     pairs = list(pairs)
     done = {target for target, _ in pairs} | excluded
     written = {target.container for target, _ in pairs if isinstance(target, SharedVariable)}
-    cut = {entry.variable for entry in ins}
     while True:
         used = leaves([*outs, *(new for _, new in pairs)], stop=cut)
         found = [x for x in used if isinstance(x, SharedVariable) and x not in done]
@@ -343,7 +343,7 @@ def _with_default_updates(
         targets = list({x.container: x for x in reversed(targets)}.values())[::-1]  # a cell is written once
         written.update(x.container for x in targets)
         if not targets:
-            return pairs
+            return pairs, used
         news = [matching_update(x, x.default_update) for x in targets]
         pairs += zip(targets, rebuild(news, replacements), strict=True)
 

@@ -152,9 +152,9 @@ class Interner(Sizes):
         simpler = op.with_sizes(self, inputs)
         if simpler is not None:
             return (self.intern(simpler),)
-        shapes = op.infer_shape(self, inputs, [self._shapes[x] for x in inputs])
-        known = [shape if shape is None else self.static(shape) for shape in shapes]
-        types = [_typed(out.type, shape) for out, shape in zip(like, known, strict=True)]
+        have = [self._shapes[x] for x in inputs]
+        shapes = op.infer_shape(self, inputs, have)
+        types = [self._type(out.type, shape, inputs, have) for out, shape in zip(like, shapes, strict=True)]
         node = Apply(op, inputs, types, site)
         self._nodes[key] = node
         self.ops.add(op)
@@ -162,10 +162,21 @@ class Interner(Sizes):
             if shape is None:
                 shape = tuple(self._symbol(out, axis) for axis in range(out.ndim))
             self._shapes[out] = shape
+            if any([shape is known for known in have]):
+                continue  # its sizes have been met before
             for axis, size in enumerate(shape):
                 if isinstance(size, Variable):
                     self._bear(size, out, axis)
         return node.outputs
+
+    def _type(
+        self, like: TensorType, shape: Shape | None, inputs: Sequence[Variable], have: Sequence[Shape]
+    ) -> TensorType:
+        """The type of a result: the dtype of `like` with the sizes that are known; that of an input if it is the same."""
+        for x, known in zip(inputs, have, strict=True):
+            if known is shape and x.type.dtype == like.dtype and x.type.weak == like.weak:
+                return x.type
+        return _typed(like, shape if shape is None else self.static(shape))
 
     def _record(self, new: Variable, user: Variable) -> None:
         """Note that `new` stands for the user's variable, and apply what is assumed about that."""
@@ -326,9 +337,9 @@ class Interner(Sizes):
 
 
 def _typed(like: TensorType, shape: tuple[int | None, ...] | None) -> TensorType:
-    """The type of an interned variable: no longer weak, and with the sizes that are known by now."""
+    """The type of an interned variable, with the sizes that are known by now."""
     known = like.shape if shape is None else shape
-    return like if known == like.shape and not like.weak else TensorType(like.dtype, shape=known)
+    return like if known == like.shape else TensorType(like.dtype, shape=known, weak=like.weak)
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,7 @@ def debugprint(
     target = io.StringIO() if file == "str" else sys.stdout if file is None else file
     if diff:
         target.write(_difference(obj))
-        return target.getvalue() if file == "str" else file
+        return target.getvalue() if isinstance(target, io.StringIO) else file
     done = {} if done is None else done
     used_ids = {} if used_ids is None else used_ids
     used_ids.update(done)

@@ -298,9 +298,10 @@ def switch_of_constant(context: Context, node: Apply) -> Variable | None:
     return a if a is b else None
 
 
-@rule(25, "stable", mul, true_div)
+# A nan that the user multiplies by 0 is nan.  In gradients the mask is outside already: see gradient/core.py.
+@rule(25, "algebraic", mul, true_div)
 def product_of_switch(context: Context, node: Apply) -> Variable | None:
-    """switch(c, a, 0) * k -> switch(c, a * k, 0): what is masked stays masked, also where k is inf or nan"""
+    """switch(c, a, 0) * k -> switch(c, a * k, 0); wrong where k is inf or nan"""
     out = node.outputs[0]
     for i, (masked, other) in enumerate((node.inputs, node.inputs[::-1])):
         inner = masked.owner
@@ -385,7 +386,7 @@ LAWS = [
     *cancel_terms,
 ]
 
-# What avoids an overflow or a nan.
+# What avoids an overflow, or hides a nan.
 SAFER = [*INVERSES, *product_of_switch]
 
 # What is only cheaper.

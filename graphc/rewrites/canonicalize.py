@@ -14,7 +14,8 @@ from graphc import dtypes
 from graphc.evaluate import value_of
 from graphc.graph.op import Op
 from graphc.graph.pattern import wildcards
-from graphc.graph.variable import Apply, Constant, Variable, constant
+from graphc.graph.types import TensorType
+from graphc.graph.variable import Apply, Constant, Variable
 from graphc.ops.declare import Elementwise
 from graphc.ops.elementwise import Cast, Fill, Identity, add, fill, mul, neg, sub, true_div
 from graphc.ops.matmul import Dot, dot
@@ -52,7 +53,8 @@ def fold_constants(context: Context, node: Apply) -> Variable | None:
             (value,) = value_of(node, inputs)
     except (ValueError, IndexError, ArithmeticError, TypeError):
         return None  # the error belongs to the run, where it can be explained
-    return constant(np.asarray(value))
+    out = node.outputs[0].type
+    return Constant(TensorType(out.dtype, shape=value.shape, weak=out.weak), value)
 
 
 @rule(3, "exact", Identity)

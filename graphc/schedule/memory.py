@@ -23,6 +23,13 @@ def plan(schedule: Schedule, reusable: Test, fresh: Test = lambda step: True) ->
     owned = owners(schedule.steps)
     last_use = _last_uses(schedule, owned)
     foreign = {b for s in schedule.steps if isinstance(s, Compute) and (s.when or not fresh(s)) for b in s.writes}
+    keys: dict[Buffer, object] = {}
+
+    def key_of(b: Buffer) -> object:
+        if b not in keys:
+            keys[b] = _key(b)
+        return keys[b]
+
     free: dict[object, list[Buffer]] = {}
     steps: list[Step] = []
     for position, step in enumerate(schedule.steps):
@@ -36,11 +43,11 @@ def plan(schedule: Schedule, reusable: Test, fresh: Test = lambda step: True) ->
         ]
         into = None
         if reusable(step) and step.writes[0].variable.ndim:
-            key = _key(step.writes[0])
+            key = key_of(step.writes[0])
             # An operand that dies here is as good as a buffer that died before: elementwise steps read before they
             # write.  Only the operand itself will do, not memory it is a view of.
             # The result lives on in the memory of `into`, and may be taken over from there.
-            operands = [b for b in dying if b in step.reads and _key(b) == key]
+            operands = [b for b in dying if b in step.reads and key_of(b) == key]
             if operands:
                 into = operands[0]
                 dying.remove(into)
@@ -48,12 +55,13 @@ def plan(schedule: Schedule, reusable: Test, fresh: Test = lambda step: True) ->
                 into = free[key].pop()
         steps.append(step if into is None else Compute(step.node, step.reads, step.writes, step.when, into))
         for b in dying:
-            free.setdefault(_key(b), []).append(b)
+            free.setdefault(key_of(b), []).append(b)
     return replace(schedule, steps=tuple(steps))
 
 
 def _key(buffer: Buffer) -> object:
-    return buffer.variable.dtype, tuple(n if isinstance(n, int) else id(n) for n in buffer.shape)
+    """Equal for buffers of one dtype and one size."""
+    return buffer.variable.dtype, tuple([n if isinstance(n, int) else id(n) for n in buffer.shape])
 
 
 def _memory_read(step: Compute, owned: dict[Buffer, frozenset[Buffer]]) -> list[Buffer]:

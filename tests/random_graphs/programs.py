@@ -76,6 +76,7 @@ class Builder:
         self._draw = draw
         self.program = Program()
         self.pool: list[Variable] = []
+        self.leaves: list[tuple[str, list[str], list[set[int]]]] = []
         # Every world has its sizes; a leaf's axis may be 1 where the others are n.
         self.sizes = [{label: self.among(0, 1, 2, 3, 3, 4) for label in LABELS} for _ in range(WORLDS)]
 
@@ -142,12 +143,14 @@ class Builder:
 
     def leaf(self, kind: str, dtype: str | None = None) -> Variable:
         program = self.program
-        dtype = dtype or self.among(*(LIKELY if self.chance(70) else DTYPES))
-        labels = [self.among(*LABELS, "n", "n") for _ in range(self.among(0, 1, 1, 2, 2, 3))]
         layout = self.among("c", "c", "fortran", "strided", "reversed", "broadcast", "readonly")
-        ones = [{axis for axis in range(len(labels)) if self.chance(12)} for _ in range(WORLDS)]
-        if any(ones):
-            program.facts.add("a broadcast variant")
+        if self.leaves and dtype is None and self.chance(35):
+            dtype, labels, ones = self.among(*self.leaves)  # like another one, so that the two may share memory
+        else:
+            dtype = dtype or self.among(*(LIKELY if self.chance(70) else DTYPES))
+            labels = [self.among(*LABELS, "n", "n") for _ in range(self.among(0, 1, 1, 2, 2, 3))]
+            ones = [{axis for axis in range(len(labels)) if self.chance(12)} for _ in range(WORLDS)]
+        self.leaves.append((dtype, labels, ones))
         salt = len(program.values[0])
         shapes = [
             tuple(1 if axis in ones[w] else self.sizes[w][label] for axis, label in enumerate(labels))
@@ -236,9 +239,10 @@ class Builder:
         program = self.program
         self.seed = self.number(0, 2**16)
         self.style = self.among("dyadic", "general", "edges")
-        for kind in ("input", *(self.among("input", "input", "shared", "constant") for _ in range(self.number(0, 3)))):
-            self.leaf(kind)
-        for _ in range(self.number(1, 10)):
+        self.leaf("input", "float64" if self.chance(60) else None)
+        for _ in range(self.number(0, 3)):
+            self.leaf(self.among("input", "input", "shared", "constant"))
+        for _ in range(self.number(2, 12)):
             self.step()
         self.alias()
         if self.chance(40) and not program.shared:
@@ -443,7 +447,7 @@ def derivative(b: Builder) -> Any:
 
 STEPS: tuple[Callable[[Builder], Any], ...] = (
     elementwise, elementwise, elementwise, elementwise, elementwise, reduction, shaped, shaped, joined, indexed,
-    written, product, network, stable_form, stable_form, choice, derivative,
+    written, product, network, stable_form, stable_form, choice, derivative, derivative, derivative,
 )  # fmt: skip
 
 

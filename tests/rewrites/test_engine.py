@@ -13,8 +13,8 @@ from graphc.configuration import config
 from graphc.errors import RewriteError
 from graphc.graph.fgraph import FunctionGraph
 from graphc.graph.pattern import wildcards
-from graphc.graph.variable import Variable
-from graphc.ops.elementwise import exp, log, neg, tanh
+from graphc.graph.variable import Variable, as_variable
+from graphc.ops.elementwise import exp, log, neg, sub, tanh
 from graphc.ops.shape import DimShuffle
 from graphc.rewrites.engine import Context, Rule, Table, match, rewrite, rule, rules, substitute, table
 from graphc.rewrites.stabilize import STABILIZE
@@ -297,3 +297,18 @@ def test_a_rule_in_the_wrong_class_is_caught(numerics: str, left: Any, right: An
     wrong = Rule(99, numerics, exp, lambda context, node: None, "wrong", None)
     with pytest.raises(AssertionError):
         judge(Case("wrong", left), wrong, left(x), right(x), {x: sample(("x",), "float64")["x"]})
+
+
+# ---- weak numbers ----
+
+
+def test_arithmetic_on_python_numbers_alone_stays_weak() -> None:
+    """-1 - 1 is still a Python number when it meets a float32: folded, it must not become an int64 that widens it."""
+    x, s = T.fvector("x"), graphc.shared(np.ones(2, "float32"))
+    exponent = sub(as_variable(-1), as_variable(1))
+    y = x**exponent
+    assert y.dtype == "float32"
+    for numerics in ("ieee", "default"):
+        f = graphc.function([x], y, updates={s: y}, numerics=numerics)
+        assert f(np.full(2, 2, "float32")).dtype == "float32"
+        assert s.get_value().dtype == "float32"

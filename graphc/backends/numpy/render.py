@@ -137,7 +137,7 @@ class _Renderer:
     def _compute(self, step: Compute) -> None:
         if step.writes[0] in self.inlined:
             return
-        safe = self._weak_is_safe(step)
+        safe = any([b.kind == "constant" for b in step.reads]) and self._weak_is_safe(step)
         line = Line(step, self.schedule, lambda b: self.operand(b, safe), self.use)
         try:
             spelled = spell(line)
