@@ -172,7 +172,7 @@ class Interner(Sizes):
     def _type(
         self, like: TensorType, shape: Shape | None, inputs: Sequence[Variable], have: Sequence[Shape]
     ) -> TensorType:
-        """The type of a result: the dtype of `like` with the sizes that are known; that of an input if it is the same."""
+        """The type of a result: the dtype of `like` with the sizes that are known; an input's if it is the same."""
         for x, known in zip(inputs, have, strict=True):
             if known is shape and x.type.dtype == like.dtype and x.type.weak == like.weak:
                 return x.type

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from graphc.evaluate import needed_inputs, value_of
+from graphc.graph.traverse import toposort
 from graphc.graph.variable import Apply, Constant, Variable
 from graphc.ops.declare import Elementwise
 from graphc.ops.indexing import IncSubtensor
@@ -136,6 +137,19 @@ class Oracle:
             ]
         return self._runs[ieee]
 
+    def meets_infinity(self, position: int) -> bool:
+        """Whether something that the output is computed from overflows or is nan."""
+        known = dict(self.leaves)
+        with np.errstate(all="ignore"):
+            for node in toposort([self.outputs[position]]):
+                if node.op.lazy or any(x not in known and not isinstance(x, Constant) for x in node.inputs):
+                    return True  # it is not worth following branches
+                results = value_of(node, [known.get(x, getattr(x, "data", None)) for x in node.inputs])
+                known.update(zip(node.outputs, results, strict=True))
+                if any(r.dtype.kind in "fc" and not np.isfinite(r).all() for r in results):
+                    return True
+        return False
+
     def check(self, position: int, actual: Any, ieee: bool) -> None:
         """Fail unless `actual` is the value of the output at this position."""
         expected = self.values[position]
@@ -147,6 +161,8 @@ class Oracle:
             return  # whether it has this shape at all depends on the last bits
         assert actual.shape == expected.shape, f"{what}: shape {actual.shape}, expected {expected.shape}"
         if expected.dtype.kind not in "fc":
+            if not ieee and self.meets_infinity(position):
+                return  # a comparison with a nan that a stable form avoids may come out otherwise
             agreed = np.logical_and.reduce([run == expected for run in runs])
             assert np.array_equal(actual[agreed], expected[agreed]), f"{what}: {actual} expected {expected}"
             return
