@@ -5,5 +5,6 @@ from graphc.gradient.verify import verify_grad
 from graphc.ops.elementwise import disconnected_grad, grad_clip, grad_scale, zero_grad
 
 __all__ = [
-    "Lop", "Rop", "consider_constant", "disconnected_grad", "grad", "grad_clip", "grad_scale", "verify_grad", "zero_grad",
+    "Lop", "Rop", "consider_constant", "disconnected_grad", "grad", "grad_clip", "grad_scale", "verify_grad",
+    "zero_grad",
 ]  # fmt: skip

@@ -105,7 +105,8 @@ def _compare(position: int, actual: Array, expected: Array, abs_tol: float, rel_
                 f"the gradient by input {position} is wrong in {int(bad.sum())} of {bad.size} elements",
                 [
                     f"at {where}: {actual[where]!r}, finite differences give {expected[where]!r}",
-                    f"absolute error {absolute[where]:.3g} (limit {abs_tol:g}), relative {relative[where]:.3g} ({rel_tol:g})",
+                    f"absolute error {absolute[where]:.3g} (limit {abs_tol:g})",
+                    f"relative error {relative[where]:.3g} (limit {rel_tol:g})",
                 ],
             )
         )

@@ -51,7 +51,8 @@ VALUES: list[tuple[str, Formula, Any, Any]] = [
     ("Gauss: log(exp(-x*x/2))", lambda ns, x: ns.log(ns.exp(-x * x / 2)), 50.0, -1250.0),
     ("Poisson: 3 log(exp x) - exp x", lambda ns, x: 3 * ns.log(ns.exp(x)) - ns.exp(x), -800.0, -2400.0),
     ("log(exp x + exp 2x)", lambda ns, x: ns.log(ns.exp(x) + ns.exp(2 * x)), 500.0, 1000.0),
-    ("log sum exp, large", lambda ns, x: ns.log(ns.sum(ns.exp(x))), [1000.0, 1000.0], exact(lambda: 1000 + mpmath.log(2))),
+    ("log sum exp, large", lambda ns, x: ns.log(ns.sum(ns.exp(x))), [1000.0, 1000.0],
+     exact(lambda: 1000 + mpmath.log(2))),
     ("log sum exp, small", lambda ns, x: ns.log(ns.sum(ns.exp(x))), [-1000.0, -1000.0],
      exact(lambda: -1000 + mpmath.log(2))),
     ("log sum exp with -inf", lambda ns, x: ns.log(ns.sum(ns.exp(x))), [-INF, 3.0], 3.0),
@@ -91,9 +92,7 @@ GRADIENTS: list[tuple[str, Formula, Any, Any]] = [
     ("largest, at a tie", lambda ns, x: ns.max(x), [1.0, 1.0], [0.5, 0.5]),
 ]  # fmt: skip
 
-OURS = SimpleNamespace(
-    exp=T.exp, log=T.log, sqrt=T.sqrt, sum=T.sum, mean=T.mean, prod=T.prod, max=T.max, where=T.where
-)
+OURS = SimpleNamespace(exp=T.exp, log=T.log, sqrt=T.sqrt, sum=T.sum, mean=T.mean, prod=T.prod, max=T.max, where=T.where)
 
 
 def ours(formula: Formula, point: Any, gradient: bool, mode: str) -> Any:

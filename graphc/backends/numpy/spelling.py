@@ -46,7 +46,9 @@ REDUCERS: dict[str, str] = {
 class Line:
     """What a spelling sees of a step: the texts of its operands, and the names it may use."""
 
-    def __init__(self, step: Compute, schedule: Schedule, text: Callable[[Buffer], str], use: Callable[[str], str]) -> None:
+    def __init__(
+        self, step: Compute, schedule: Schedule, text: Callable[[Buffer], str], use: Callable[[str], str]
+    ) -> None:
         self.step = step
         self.node: Apply = step.node
         self.op: Any = step.node.op
@@ -84,7 +86,9 @@ def _elementwise(line: Line) -> str:
     args = line.args
     natural = _natural(op, line.inputs)
     if natural is None:
-        args = [a if x.dtype == want else _astype(line, a, want) for a, x, want in zip(args, line.inputs, loop, strict=True)]
+        args = [
+            a if x.dtype == want else _astype(line, a, want) for a, x, want in zip(args, line.inputs, loop, strict=True)
+        ]
     name = op.numpy.rpartition(":")[2]
     into = line.step.into
     # NumPy's complex scalars order nan otherwise than its arrays do.
@@ -149,9 +153,9 @@ def _cast(line: Line) -> str:
 def _fill(line: Line) -> str:
     x, value = line.inputs
     dtype = "" if value.dtype == "float64" else f", {line.use(line.dtype)}"
-    if all(n is m or n == m for n, m in zip(line.schedule.graph.shape(x), line.step.writes[0].shape, strict=False)) and (
-        x.ndim == line.node.outputs[0].ndim
-    ):
+    if all(
+        n is m or n == m for n, m in zip(line.schedule.graph.shape(x), line.step.writes[0].shape, strict=False)
+    ) and (x.ndim == line.node.outputs[0].ndim):
         return f"{line.use('full')}({line.args[0]}.shape, {line.args[1]}{dtype})"
     shape = f"{line.use('broadcast_shapes')}({line.use('shape')}({line.args[0]}), {line.use('shape')}({line.args[1]}))"
     return f"{line.use('full')}({shape}, {line.args[1]}{dtype})"
@@ -248,7 +252,8 @@ def _arange(line: Line) -> str:
     start, stop, step = line.args
     dtype = f"dtype={line.use(line.dtype)}"
     if step == "1":
-        return f"{line.use('arange')}({stop}, {dtype})" if start == "0" else f"{line.use('arange')}({start}, {stop}, {dtype})"
+        bounds = stop if start == "0" else f"{start}, {stop}"
+        return f"{line.use('arange')}({bounds}, {dtype})"
     return f"{line.use('arange')}({start}, {stop}, {step}, {dtype})"
 
 
