@@ -17,7 +17,7 @@ from graphc.backends.numpy.render import Source, render
 from graphc.backends.numpy.spelling import spells, writes_into
 from graphc.errors import GraphcError, describe, explain, with_context
 from graphc.schedule.memory import plan
-from graphc.schedule.schedule import Buffer, Compute, Schedule
+from graphc.schedule.schedule import Compute, Schedule
 
 _serial = itertools.count()
 
@@ -35,6 +35,7 @@ class NumpyExecutable:
         rendered: Source = render(schedule)
         self.source = rendered.text
         self._steps = rendered.lines
+        self._called = rendered.called
         self._filename = f"<graphc {schedule.name} #{next(_serial)}>"
         namespace = dict(rendered.names)
         exec(builtins.compile(rendered.text, self._filename, "exec"), namespace)
@@ -60,6 +61,10 @@ class NumpyExecutable:
         finally:
             _ERRORS.reset(token)
 
+    def _value(self, buffer: Buffer, values: dict[str, Any]) -> Any:
+        """What a buffer held when the function stopped."""
+        return values.get(self._called.get(buffer, buffer.name), getattr(buffer.variable, "data", None))
+
     def _explained(self, error: Exception) -> Exception:
         """The error with the op, its operands and the user's line, found by the line of the source that raised it."""
         frame = _frame_in(error.__traceback__, self._filename)
@@ -67,13 +72,9 @@ class NumpyExecutable:
         if frame is None or not isinstance(step, Compute) or isinstance(error, GraphcError):
             return error
         values = frame.tb_frame.f_locals
-        operands = [f"{b.variable!r}: {describe(_value(b, values))}" for b in step.reads]
+        operands = [f"{b.variable!r}: {describe(self._value(b, values))}" for b in step.reads]
         message = explain(f"{step.node.op}: {error}", operands, step.node.site)
         return with_context(error, message)
-
-
-def _value(buffer: Buffer, values: dict[str, Any]) -> Any:
-    return values.get(buffer.name, getattr(buffer.variable, "data", None))
 
 
 def _frame_in(traceback: TracebackType | None, filename: str) -> TracebackType | None:

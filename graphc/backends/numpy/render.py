@@ -30,6 +30,8 @@ class Source:
     text: str
     names: dict[str, Any]
     lines: dict[int, Step] = field(default_factory=dict)
+    called: dict[Buffer, str] = field(default_factory=dict)
+    """The names of buffers that took over the memory, and the name, of another."""
 
 
 def render(schedule: Schedule) -> Source:
@@ -47,6 +49,7 @@ class _Renderer:
         self.lines: list[str] = []
         self.step_of: dict[int, Step] = {}
         self.inlined: dict[Buffer, str] = {}
+        self.called: dict[Buffer, str] = {}
         self.indent = 1
 
     def render(self) -> Source:
@@ -68,7 +71,7 @@ class _Renderer:
             for b, copy in zip(schedule.results, schedule.copies, strict=True)
         ]
         self.write(f"return {', '.join(results)}{',' if len(results) == 1 else ''}" if results else "return ()")
-        return Source("\n".join(self.lines) + "\n", self.names, self.step_of)
+        return Source("\n".join(self.lines) + "\n", self.names, self.step_of, self.called)
 
     def _copy(self, buffer: Buffer) -> str:
         """A result in memory of its own; of a scalar, ``[()]`` takes the number out of its array."""
@@ -137,8 +140,9 @@ class _Renderer:
     def _compute(self, step: Compute) -> None:
         if step.writes[0] in self.inlined:
             return
+        self._take_over(step)
         safe = any([b.kind == "constant" for b in step.reads]) and self._weak_is_safe(step)
-        line = Line(step, self.schedule, lambda b: self.operand(b, safe), self.use)
+        line = Line(step, self.schedule, lambda b: self.operand(b, safe), self.use, self.name_of)
         try:
             spelled = spell(line)
         except LookupError:
@@ -147,7 +151,7 @@ class _Renderer:
             for text in spelled:
                 self.write(text, step)
         else:
-            self.write(f"{', '.join(b.name for b in step.writes)} = {spelled}", step)
+            self.write(f"{', '.join([self.name_of(b) for b in step.writes])} = {spelled}", step)
 
     def _call(self, step: Compute) -> str:
         """An op without a spelling: its own `perform`."""
@@ -157,13 +161,22 @@ class _Renderer:
 
     # ---- names ----
 
+    def name_of(self, buffer: Buffer) -> str:
+        """The name of a buffer in the source."""
+        return self.called.get(buffer, buffer.name)
+
+    def _take_over(self, step: Compute) -> None:
+        """A result written into a dead array goes by that array's name, unless the user gave either a name."""
+        if step.into is not None and step.into.variable.name is None and step.writes[0].variable.name is None:
+            self.called[step.writes[0]] = self.name_of(step.into)
+
     def operand(self, buffer: Buffer, weak_is_safe: bool = False) -> str:
         """A buffer as it is written: its name, or a literal for a constant where that means the same."""
         if buffer in self.inlined:
             return self.inlined[buffer]
         constant = buffer.variable
         if buffer.kind != "constant" or not isinstance(constant, Constant):
-            return buffer.name
+            return self.name_of(buffer)
         text = literal(constant, weak_is_safe)
         if text is not None:
             return text

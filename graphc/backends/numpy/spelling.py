@@ -47,14 +47,21 @@ class Line:
     """What a spelling sees of a step: the texts of its operands, and the names it may use."""
 
     def __init__(
-        self, step: Compute, schedule: Schedule, text: Callable[[Buffer], str], use: Callable[[str], str]
+        self,
+        step: Compute,
+        schedule: Schedule,
+        text: Callable[[Buffer], str],
+        use: Callable[[str], str],
+        name_of: Callable[[Buffer], str],
     ) -> None:
         self.step = step
         self.node: Apply = step.node
         self.op: Any = step.node.op
         self.schedule = schedule
         self.args = [text(b) for b in step.reads]
-        self.out = step.writes[0].name
+        self.out = name_of(step.writes[0])
+        self.into = None if step.into is None else name_of(step.into)
+        """The name of the dead array that the result may be written to."""
         self.use = use
         """Makes a function of NumPy (``"add"``) or another module (``"scipy.special:expit"``) available by its name."""
 
@@ -90,7 +97,7 @@ def _elementwise(line: Line) -> str:
             a if x.dtype == want else _astype(line, a, want) for a, x, want in zip(args, line.inputs, loop, strict=True)
         ]
     name = op.numpy.rpartition(":")[2]
-    into = line.step.into
+    into = line.into
     # NumPy's complex scalars order nan otherwise than its arrays do.
     scalar = line.node.outputs[0].ndim == 0 and not dtypes.is_complex(loop[0])
     if scalar and name in OPERATORS and all(isinstance(x, Constant) or not x.ndim for x in line.inputs):
@@ -280,7 +287,7 @@ def _template(line: Line) -> str:
     (dtype,), _ = line.op.signature(line.inputs)
     (x,) = line.args
     text = arguments.format(x if line.inputs[0].dtype == dtype else _astype(line, x, dtype))
-    into = f", out={line.step.into}" if line.step.into is not None else ""
+    into = f", out={line.into}" if line.into is not None else ""
     return f"{line.use(name)}({text}{into})"
 
 
