@@ -17,7 +17,7 @@ from graphc.backends.numpy.render import Source, render
 from graphc.backends.numpy.spelling import spells, writes_into
 from graphc.errors import GraphcError, describe, explain, with_context
 from graphc.schedule.memory import plan
-from graphc.schedule.schedule import Compute, Schedule
+from graphc.schedule.schedule import Buffer, Compute, Schedule
 
 _serial = itertools.count()
 
