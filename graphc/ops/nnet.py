@@ -32,7 +32,7 @@ def sigmoid(x: Tensor) -> Tensor:
     return switch(x >= 0, 1, e) / (1 + e)
 
 
-@elementwise(grad=lambda g, out, x: (g * sigmoid(x),), dtypes_like=real)
+@elementwise(numpy="graphc.ops.reference:softplus", grad=lambda g, out, x: (g * sigmoid(x),), dtypes_like=real)
 def softplus(x: Tensor) -> Tensor:
     """Smooth ``maximum(x, 0)``: ``log(1 + exp(x))``, accurate for large ``|x|``."""
     return maximum(x, 0) + log1p(exp(-abs_(x)))

@@ -8,13 +8,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from math import copysign
 
-from .bends import LABEL_OFFSET, LayeredGraph, layer_heights
+from .bends import LABEL_OFFSET, NODE_GAP, LayeredGraph, layer_heights
 from .components import Component
 from .geometry import Box, Point, Route
 from .shapes import border_point
 
 SLANT = 5.0  # how far an edge strays from the middle of that strip
-DEEP = 20.0  # edges begin and end vertically at a node so much lower than others of its layer
+DEEP = 20.0  # edges begin and end vertically at a node so much lower than others of its layer, or where these are near
+FLATTEST_END = 1.8  # how far sideways, for each unit down, an edge may leave or enter a node
 
 
 def routed(component: Component, graph: LayeredGraph, boxes: Sequence[Box], places: Sequence[Point]) -> list[Route]:
@@ -49,6 +50,18 @@ def _slant(before: Point, bend: Point, after: Point, half: float) -> float:
 def _end(box: Box, shape: str, toward: Point, band: float) -> list[Point]:
     """Where an edge begins, or ends, and how it clears the higher nodes beside."""
     point = border_point(box, shape, toward)
-    if band - box.height < DEEP:
+    drop = band / 2 - abs(point.y - box.centre.y)
+    room = box.width / 2 - abs(point.x - box.centre.x) + NODE_GAP
+    if band - box.height < DEEP and _stray(point, toward, drop) < room:
         return [point]
-    return [point, Point(point.x, box.centre.y + copysign(band / 2, toward.y - box.centre.y))]
+    return [point, point.moved(0.0, copysign(max(drop, DEEP / 2), toward.y - box.centre.y))]
+
+
+def _stray(point: Point, toward: Point, drop: float) -> float:
+    """About how far sideways the curve of `svg` goes in the first ``drop`` units of height.
+
+    It is a cubic that begins with a limited slope, and bends from there to the slope of the line.
+    """
+    height = abs(toward.y - point.y)
+    slope = abs(toward.x - point.x) / height
+    return drop * (min(slope, FLATTEST_END) + 3 * slope * drop / height)

@@ -16,6 +16,7 @@ from .font import FONT_SIZE, LABEL_FONT_SIZE, LINE_HEIGHT, drawn_label, drawn_li
 from .geometry import Box, Point, Route
 from .layout import arrange
 from .picture import EDGE_COLOURS, NODE_COLOURS, Picture, PictureEdge, PictureNode
+from .routing import FLATTEST_END
 
 FONTS = "Helvetica, Arial, 'Liberation Sans', sans-serif"
 TEXT_COLOUR = "#1a1a1a"
@@ -25,7 +26,6 @@ TITLE_FONT_SIZE = 15.0
 TITLE_SPACE = 32.0
 BASELINE = 0.35  # from the middle of a line of text down to its baseline, in font sizes
 ARROW_LENGTH, ARROW_WIDTH = 9.0, 7.0
-FLATTEST_END = 1.8  # how far sideways, for each unit down, an edge may leave or enter a node
 
 
 def render_svg(picture: Picture) -> str:
