@@ -58,6 +58,13 @@ def numpy_function(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -
     return ours(*given, **named)
 
 
+# Parameters of functions that NumPy writes in C: before 2.3 they have no signature that Python can read.
+BUILT_IN: dict[str, list[str]] = {
+    "concatenate": ["arrays", "axis", "out", "dtype", "casting"],
+    "dot": ["a", "b", "out"],
+}
+
+
 def _arguments(
     target: Any, ours: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
 ) -> tuple[tuple[Any, ...], dict[str, Any]]:
@@ -67,7 +74,7 @@ def _arguments(
             raise TypeError(f"takes {ours.nin} operand{'s' * (ours.nin > 1)} and nothing else")
         return args, {}
     first = args[0] if isinstance(args[0], list | tuple) else as_variable(args[0])
-    names = list(inspect.signature(target).parameters)
+    names = BUILT_IN.get(target.__name__) or list(inspect.signature(target).parameters)
     known = inspect.signature(ours).parameters
     named: dict[str, Any] = {}
     for name, value in {**dict(zip(names[1:], args[1:], strict=False)), **kwargs}.items():
