@@ -175,7 +175,7 @@ def _may_match(pattern: Any, variable: Variable) -> bool:
     """A quick look at the top of a pattern, which settles most cases."""
     node = variable.owner
     if not isinstance(pattern, Pattern):
-        return node is None or isinstance(node.op, Fill)
+        return isinstance(variable, Constant) if node is None else isinstance(node.op, Fill)
     return pattern.op is None or (node is not None and (node.op is pattern.op or node.op == pattern.op))
 
 
