@@ -62,7 +62,11 @@ def test_options_reach_the_tests(suite: pytest.Pytester, options: list[str], see
 
 
 @pytest.mark.parametrize("workers", [[], ["-n", "1"]], ids=["alone", "xdist"])
-def test_a_run_repeats_with_the_seed_that_it_printed(suite: pytest.Pytester, workers: list[str]) -> None:
+def test_a_run_repeats_with_the_seed_that_it_printed(
+    suite: pytest.Pytester, workers: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("CI", raising=False)  # there every run has the same seed
+
     def run(*options: str) -> tuple[str, list[str]]:
         result = suite.runpytest_subprocess("-rP", "test_suite.py::test_draw", *workers, *options)
         output = result.stdout.str()
