@@ -30,7 +30,7 @@ from graphc.graph.bindings import ops
 from graphc.graph.op import Gradient, Op, Zero, as_variables, refuse, zero
 from graphc.graph.sizes import Shape, Sizes, static_sizes
 from graphc.graph.types import TensorType
-from graphc.graph.variable import Apply, Constant, Variable, constant, operand
+from graphc.graph.variable import Apply, Constant, Variable, constant
 
 GradientRule = Callable[..., Sequence[Gradient]]
 # (dtypes and weakness of the operands) -> (dtypes the operands are cast to, dtype of the result)
@@ -300,8 +300,3 @@ def normalise_axis(op: str, axis: Any, x: Variable) -> tuple[int, ...] | None:
     if len(set(result)) != len(result):
         raise refuse(ValueError, op, f"axis {tuple(axes)} names one axis twice", [x])
     return tuple(sorted(result))
-
-
-def describe_operands(inputs: Sequence[Variable]) -> str:
-    """The operands with their types, for an error on one line."""
-    return ", ".join(map(operand, inputs))

@@ -12,7 +12,7 @@ import numpy as np
 
 from graphc import dtypes
 from graphc.graph.bindings import ops
-from graphc.graph.op import Gradient, Op, as_variables, refuse, zero
+from graphc.graph.op import Gradient, as_variables, refuse, zero
 from graphc.graph.types import TensorType
 from graphc.graph.variable import Apply, Constant, Variable
 from graphc.ops.declare import Elementwise, common, converted, elementwise, fits, function, real
@@ -546,11 +546,6 @@ ops.bind("copy", tensor_copy)
 ops.bind("fill", fill)
 
 
-def is_identity(op: Op) -> bool:
-    """Whether the op passes its input through."""
-    return isinstance(op, Identity)
-
-
 @function
 def zeros_like(x: Any, dtype: Any = None) -> Variable:
     """Zeros in the shape (and, unless given, the dtype) of `x`."""
@@ -585,7 +580,5 @@ def round(x: Any, mode: str = "half_to_even") -> Variable:
 
 # What Theano calls them.
 inv = reciprocal
-sgn_ = sgn
 where = switch
 bitwise_and, bitwise_or, bitwise_xor, bitwise_not = and_, or_, xor, invert
-pow_ = pow
