@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import platform
 import sys
+from dataclasses import asdict
 from datetime import datetime, timezone
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
-from benchmarks import rewriting, scale, startup, steps
-from benchmarks.measure import table
+from benchmarks import calls, native, patterns, rewriting, scale, startup, steps
+from benchmarks.measure import Figure, figures, table
 
-PARTS = {"startup": startup.rows, "steps": steps.rows, "rewriting": rewriting.rows, "scale": scale.rows}
+PARTS: dict[str, Any] = {
+    "startup": startup.rows,
+    "calls": calls.rows,
+    "steps": steps.rows,
+    "rewriting": rewriting.rows,
+    "scale": scale.rows,
+    "native": native.rows,
+    "patterns": patterns.rows,
+}
 PEERS = ("graphc", "numpy", "scipy", "pytensor", "jax", "numexpr", "llvmlite")
 
 
@@ -37,12 +48,14 @@ def main() -> None:
     if unknown:
         parser.error(f"no part called {', '.join(unknown)}; there are {', '.join(PARTS)}")
     print(", ".join(f"{name} {version}" for name, version in versions().items()))
+    if hasattr(os, "getloadavg"):
+        print(f"{os.cpu_count()} processors, load {', '.join(f'{load:.1f}' for load in os.getloadavg())}")
     record: dict[str, object] = {"date": datetime.now(timezone.utc).isoformat(timespec="seconds"), **versions()}
     for part in arguments.parts or PARTS:
         print(f"\n{part} ...", end="\r", file=sys.stderr)
         rows = PARTS[part]()
-        print(f"\n{table(rows)}")
-        record[part] = [{"work": row.work, "seconds": dict(row.seconds), "note": row.note} for row in rows]
+        print(f"\n{figures(rows) if isinstance(rows[0], Figure) else table(rows)}", flush=True)
+        record[part] = [asdict(row) for row in rows]
     if arguments.json:
         Path(arguments.json).write_text(json.dumps(record, indent=1) + "\n")
 

@@ -50,14 +50,14 @@ def seconds(code: str, rounds: int = 9) -> float:
 
 def _elapsed(code: str) -> float:
     timed = f"import time; start = time.perf_counter()\n{code}\nprint(time.perf_counter() - start)"
-    out = subprocess.run([sys.executable, "-c", timed], capture_output=True, text=True, check=True, env=_environment())
+    out = subprocess.run([sys.executable, "-c", timed], capture_output=True, text=True, check=True, env=environment())
     return float(out.stdout.split()[-1])
 
 
 _BYTECODE = tempfile.TemporaryDirectory(prefix="graphc-bytecode-")
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
     """The environment, with a fresh place for bytecode whatever it says about that."""
     kept = {key: value for key, value in os.environ.items() if key != "PYTHONDONTWRITEBYTECODE"}
     return {**kept, "PYTHONPYCACHEPREFIX": _BYTECODE.name}

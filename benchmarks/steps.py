@@ -52,7 +52,7 @@ def and_step() -> dict[str, Call]:
         theirs = and_function(pytensor, pt, pt.grad, {})
         calls["pytensor"] = lambda: theirs(X_AND, T_AND)
     if installed("jax"):
-        calls["jax"] = _and_jax()
+        calls["jax"] = and_jax()
     return calls
 
 
@@ -67,7 +67,8 @@ def and_function(library: Any, namespace: Any, grad: Any, options: dict[str, Any
     return library.function([x, target], [a, cost], updates=[(w, w - 0.01 * dw), (b, b - 0.01 * db)], **options)
 
 
-def _and_jax() -> Call:
+def and_jax() -> Call:
+    """The step in JAX, with arrays of NumPy as arguments."""
     import jax
 
     jax.config.update("jax_enable_x64", True)
@@ -98,7 +99,8 @@ def _and_jax() -> Call:
 
 def hat_step() -> dict[str, Call]:
     """One step towards the minimum of the Mexican hat over 21 points."""
-    calls: dict[str, Call] = {"graphc": _hat_symbolic(graphc, T, T.grad, {"backend": "numpy"})}
+    ours = hat_function(graphc, T, T.grad, {"backend": "numpy"})
+    calls: dict[str, Call] = {"graphc": lambda: ours(HAT)}
     w = np.array(0.5)
 
     def by_hand() -> tuple[Any, ...]:
@@ -114,15 +116,16 @@ def hat_step() -> dict[str, Call]:
         import pytensor
         import pytensor.tensor as pt
 
-        calls["pytensor"] = _hat_symbolic(pytensor, pt, pt.grad, {})
+        theirs = hat_function(pytensor, pt, pt.grad, {})
+        calls["pytensor"] = lambda: theirs(HAT)
     return calls
 
 
-def _hat_symbolic(library: Any, namespace: Any, grad: Any, options: dict[str, Any]) -> Call:
+def hat_function(library: Any, namespace: Any, grad: Any, options: dict[str, Any]) -> Any:
+    """The step in Theano's language."""
     x, w = namespace.dvector("x"), library.shared(np.array(0.5), name="w")
     value = namespace.sum((1 - (w * x) ** 2) * namespace.exp(-((w * x) ** 2)))
-    step = library.function([x], [w, value], updates=[(w, w - 0.001 * grad(value, w))], **options)
-    return lambda: step(HAT)
+    return library.function([x], [w, value], updates=[(w, w - 0.001 * grad(value, w))], **options)
 
 
 # ---- article 002: the network for the two moons ----

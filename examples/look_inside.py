@@ -26,6 +26,8 @@ print("\nschedule\n")
 print(f.schedule)
 print("\nsource\n")
 print(f.source)
+print("\nsource, in NumPy\n")
+print(graphc.function([x, y], [cost, gradient], name="f", backend="numpy").source)
 
 picture = Path(tempfile.mkdtemp()) / "f.svg"
 picture.write_text(to_svg(f, title="f"))

@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, settings
 
+import graphc
+from graphc.backends.base import PACKAGES, usable
+
 GOLDEN = Path(__file__).parent / "golden"
 
 # `ci` is the default, `full` goes with --full; a test that sets no max_examples of its own gets these counts.
@@ -31,13 +34,20 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("graphc")
     group.addoption("--full", action="store_true", help="run full products instead of pairwise tables")
     group.addoption("--update-golden", action="store_true", help="rewrite the files in tests/golden")
-    group.addoption("--backend", default="numpy", metavar="NAME", help="backend under test (default: numpy)")
+    group.addoption(
+        "--backend", default="auto", choices=("auto", "numpy", "llvm"), help="where functions run (default: auto)"
+    )
 
 
 @pytest.hookimpl(tryfirst=True)  # before hypothesis reads its own two options
 def pytest_configure(config: pytest.Config) -> None:
     if not config.getoption("--hypothesis-profile"):
         settings.load_profile("full" if config.getoption("--full") else "ci")
+    if config.getoption("--backend") != "auto":
+        # In the environment, so that the processes that tests start follow too.
+        flags = [os.environ.get("GRAPHC_FLAGS", ""), f"backend={config.getoption('--backend')}"]
+        os.environ["GRAPHC_FLAGS"] = ",".join(filter(None, flags))
+        graphc.config.backend = config.getoption("--backend")
     if config.option.hypothesis_seed is None:
         from_controller = getattr(config, "workerinput", {}).get("hypothesis_seed")
         # Where nobody watches, a run repeats the one before it; everywhere else each run draws anew.
@@ -54,7 +64,7 @@ def pytest_configure_node(node: Any) -> None:
 def pytest_report_header(config: pytest.Config) -> str:
     extent = "full" if config.getoption("--full") else "pairwise (all with --full)"
     seed = config.option.hypothesis_seed
-    return f"graphc: backend {config.getoption('--backend')}, products {extent}, --hypothesis-seed={seed}"
+    return f"graphc: backend {backend_under_test()}, products {extent}, --hypothesis-seed={seed}"
 
 
 @pytest.fixture(scope="session")
@@ -63,10 +73,17 @@ def full(request: pytest.FixtureRequest) -> bool:
     return bool(request.config.getoption("--full"))
 
 
+def backend_under_test() -> str:
+    """The backend that functions run on unless a test says otherwise."""
+    if graphc.config.backend != "auto":
+        return str(graphc.config.backend)
+    return next(name for name in PACKAGES if usable(name) is None)
+
+
 @pytest.fixture(scope="session")
-def backend(request: pytest.FixtureRequest) -> str:
+def backend() -> str:
     """The name of the backend under test."""
-    return str(request.config.getoption("--backend"))
+    return backend_under_test()
 
 
 @dataclass(frozen=True)

@@ -309,13 +309,20 @@ def test_picture_of_forward_prop() -> None:
         network.forward_prop, var_with_name_simple=True, compact=True, return_image=True, format="svg"
     )
     assert svg.startswith("<svg")
-    for label in ("X", "W1", "b1", "W2", "b2", "tanh", "0 TensorType(float64, matrix)"):
+    for label in ("X", "W1", "b1", "W2", "b2", hidden_node(network), "0 TensorType(float64, matrix)"):
         assert f">{label}<" in svg
 
 
+def hidden_node(network: Network) -> str:
+    """The node of the hidden layer: where there are kernels the article's, which is fused."""
+    return "Elemwise{Composite{tanh((i0 + i1))}}" if network.forward_prop.kernels else "tanh"
+
+
 def test_debugprint_of_forward_prop() -> None:
-    text = theano.printing.debugprint(Network().forward_prop, file="str")
+    network = Network()
+    text = theano.printing.debugprint(network.forward_prop, file="str")
     lines = text.splitlines()
+    assert sum(f"|{hidden_node(network)} [id" in line for line in lines) == 1
     assert "[id A] ''   " in lines[0], "op, id, no name, place in the order of execution"
     assert all(line.lstrip(" |")[0].isalpha() and "[id " in line for line in lines)
     for name in ("X", "W1", "b1", "W2", "b2"):

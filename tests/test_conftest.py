@@ -7,16 +7,21 @@ from pathlib import Path
 
 import pytest
 
+from graphc.backends.base import PACKAGES, usable
+
+FASTEST = next(name for name in PACKAGES if usable(name) is None)
+
 pytest_plugins = "pytester"
 
 SUITE = """
+import graphc
 from hypothesis import given, settings, strategies
 
 def test_text(golden):
     golden("pp/sum").check("x + y")
 
 def test_options(full, backend):
-    print("OPTIONS", full, backend, settings().max_examples)
+    print("OPTIONS", full, backend, graphc.config.backend, settings().max_examples)
 
 @settings(max_examples=5, database=None)
 @given(strategies.integers(0, 2**64))
@@ -51,11 +56,15 @@ def test_golden_fails_until_updated_and_again_when_the_text_changes(suite: pytes
 @pytest.mark.parametrize(
     "options, seen",
     [
-        ([], "OPTIONS False numpy 400"),
-        (["--full", "--backend=llvm"], "OPTIONS True llvm 10000"),
+        (["--backend=numpy"], "OPTIONS False numpy numpy 400"),
+        (["--full", "--backend=llvm"], "OPTIONS True llvm llvm 10000"),
+        ([], f"OPTIONS False {FASTEST} auto 400"),
     ],
 )
-def test_options_reach_the_tests(suite: pytest.Pytester, options: list[str], seen: str) -> None:
+def test_options_reach_the_tests(
+    suite: pytest.Pytester, options: list[str], seen: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("GRAPHC_FLAGS", raising=False)
     result = suite.runpytest_subprocess("-s", "test_suite.py::test_options", *options)
     result.assert_outcomes(passed=1)
     assert seen in result.stdout.str()

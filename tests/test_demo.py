@@ -147,6 +147,41 @@ def test_doctor(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[s
     assert lines["mode"].endswith("default")
 
 
+def native_code() -> dict[str, str]:
+    return {line.split()[0]: line for line in doctor.native_code()}
+
+
+def test_doctor_tells_about_native_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    llvmlite = pytest.importorskip("llvmlite")
+    assert "Native code (llvm)" in doctor.report()
+    lines = native_code()
+    assert set(lines) == {"llvmlite", "processor", "calls", "BLAS", "tested"}
+    assert llvmlite.__version__ in lines["llvmlite"]
+    assert "vectors of" in lines["processor"]
+    assert "Linux x86_64" in lines["tested"]
+    assert "here a check" not in lines["tested"]
+    monkeypatch.setattr("graphc.backends.llvm.blas.find", lambda: None)
+    monkeypatch.setattr(doctor, "TESTED", {"llvm": frozenset({("Plan9", "vax")})})
+    lines = native_code()
+    assert "none found" in lines["BLAS"]
+    assert lines["tested"].endswith("Plan9 vax; here a check of a few kernels passed")
+
+
+def test_doctor_tells_how_calls_reach_machine_code(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("llvmlite")
+    from graphc.backends.llvm import capi, entry
+
+    monkeypatch.setenv("GRAPHC_ENTRY", "python")
+    assert doctor.way_in() == "python, by GRAPHC_ENTRY"
+    monkeypatch.delenv("GRAPHC_ENTRY")
+    monkeypatch.setattr(entry, "machine_code", lambda arrays=True: None if arrays else object())
+    assert "buffer protocol" in doctor.way_in()
+    monkeypatch.setattr(entry, "machine_code", lambda arrays=True: None)
+    assert doctor.way_in().startswith("through Python: its objects")
+    monkeypatch.setattr(capi, "supported", lambda: False)
+    assert doctor.way_in().endswith("is not supported")
+
+
 def test_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 0
     printed = capsys.readouterr().out

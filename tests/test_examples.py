@@ -27,7 +27,7 @@ PRINTS: dict[str, tuple[str, ...]] = {
         r"math +sum\(log\(sigmoid\(x\)\)\*y\)",
         r"latex +\\sum",
         r"Sum \[id A\] ''",
-        r"softplus \[id [A-Z]\] ''   \d",
+        r"softplus[^\n]* \[id [A-Z]\] ''   \d",
         r"rule \d+ \[stable\] log\(sigmoid\(x\)\) ->",
         r"schedule",
         r"def f\(x, y\):",

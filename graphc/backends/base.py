@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Sequence
+import platform
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 from graphc.errors import BackendError
 from graphc.graph.fgraph import Guard
 from graphc.graph.op import Op
+from graphc.graph.shared import Cell
+from graphc.graph.types import TensorType
 from graphc.schedule.schedule import Schedule
 
 
@@ -23,11 +27,43 @@ class GuardFailed(Exception):
         self.right = int(right)
 
 
-class Executable(Protocol):
-    """A compiled schedule."""
+@dataclass(frozen=True)
+class Calling:
+    """How a function is called, for executables that have an entry of their own.
 
-    schedule: Schedule
-    source: str
+    types, strict: of the arguments: their types, and whether only arrays are taken; shared: the cells whose values
+    follow the arguments; targets: the cells that the last results go into; form: of what is returned ("one", "list",
+    "dict"), which `pack` makes of a list; slow: the function by way of Python: right for any arguments.
+    """
+
+    types: Sequence[TensorType]
+    strict: Sequence[bool]
+    shared: Sequence[Cell]
+    targets: Sequence[Cell]
+    form: str
+    pack: Callable[[list[Any]], Any]
+    slow: Callable[..., Any]
+
+
+class FastEntry(Protocol):
+    """An entry that an executable has of its own."""
+
+    call: Callable[..., Any]
+
+    def free(self) -> None:
+        """Give back the memory that is kept from call to call."""
+
+
+class Executable(Protocol):
+    """A compiled schedule.  It may also have ``entry(calling) -> FastEntry | None``."""
+
+    @property
+    def schedule(self) -> Schedule:
+        """The steps."""
+
+    @property
+    def source(self) -> str:
+        """The generated code."""
 
     def run(self, values: Sequence[Any]) -> tuple[Any, ...]:
         """The results for the values of the schedule's inputs.  Raises GuardFailed before anything is changed."""
@@ -44,7 +80,11 @@ class Backend(Protocol):
 
 
 # The backends that exist, fastest first, with the package each needs.
-PACKAGES: dict[str, str] = {"numpy": "numpy"}
+PACKAGES: dict[str, str] = {"llvm": "llvmlite", "numpy": "numpy"}
+
+# Where the tests of a backend that generates machine code are run (system, processor); elsewhere its `selfcheck` is
+# asked first.
+TESTED: dict[str, frozenset[tuple[str, str]]] = {"llvm": frozenset({("Linux", "x86_64")})}
 
 
 def usable(name: str) -> str | None:
@@ -53,6 +93,11 @@ def usable(name: str) -> str | None:
         return f"backend {name!r} is not part of this version; it has {', '.join(map(repr, PACKAGES))}"
     if importlib.util.find_spec(PACKAGES[name]) is None:
         return f"backend {name!r} needs the package {PACKAGES[name]}, which is not installed"
+    here = (platform.system(), platform.machine())
+    if name in TESTED and here not in TESTED[name]:
+        problem = importlib.import_module(f"graphc.backends.{name}.selfcheck").failure()
+        if problem is not None:
+            return f"backend {name!r} does not work on {' '.join(here)}: {problem}"
     return None
 
 

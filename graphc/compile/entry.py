@@ -5,13 +5,17 @@ It is generated, like the schedule's own source, because a loop over arguments c
     def entry(x, y):
         if type(x) is not ndarray or x.dtype is not dtype0 or x.ndim != 2: x = checked(0, x)
         ...
-        with lock0:
-            values = (x, y, *map(read, cells))
+        with cell0.lock:
+            before = cell0.running,
             try:
-                results = this.run(values)
-            except GuardFailed as failure:
-                results = this.other_variant(values, failure)
-            ...
+                cell0.running = True
+                values = (x, y, *map(read, shared))
+                try:
+                    results = this.run(values)
+                except GuardFailed as failure:
+                    results = this.other_variant(values, failure)
+                ...
+            finally: cell0.running, = before
 """
 
 from __future__ import annotations
@@ -25,7 +29,7 @@ import numpy as np
 
 from graphc.backends.base import GuardFailed
 from graphc.compile.signature import OutputForm
-from graphc.graph.shared import Cell
+from graphc.graph.shared import Cell, Exclusive, in_order
 from graphc.graph.types import TensorType
 
 _value: Any = vars(Cell)["value"]
@@ -33,28 +37,6 @@ _value: Any = vars(Cell)["value"]
 
 # Python nests no more than twenty blocks, and a `with` statement is as many as it has items.
 NESTED_LOCKS = 8
-
-
-class Together:
-    """Many locks as one."""
-
-    def __init__(self, locks: Sequence[Any]) -> None:
-        self._locks = locks
-
-    def __enter__(self) -> None:
-        held = 0
-        try:
-            for lock in self._locks:
-                lock.acquire()
-                held += 1
-        except BaseException:
-            for lock in self._locks[:held]:
-                lock.release()
-            raise
-
-    def __exit__(self, *error: object) -> None:
-        for lock in self._locks:
-            lock.release()
 
 
 class Runner(Protocol):
@@ -85,23 +67,29 @@ class Entry:
     form: OutputForm
     check: bool = True
 
-    def locks(self) -> list[Any]:
-        """The locks of all cells involved, if any is written, in an order that all functions share."""
-        if not self.targets:
-            return []
-        cells = {id(cell): cell for cell in (*self.shared, *self.targets)}
-        locks = [cells[key].lock for key in sorted(cells)]
-        return locks if len(locks) <= NESTED_LOCKS else [Together(locks)]
+    def written_cells(self) -> list[Cell]:
+        """All cells involved, if any is written, in the order in which they are locked."""
+        return in_order((*self.shared, *self.targets)) if self.targets else []
 
     def source(self) -> str:
         """The Python source."""
         names = [f"x{i}" for i in range(len(self.types))]
         lines = [f"def entry({', '.join(names)}):"]
         indent = "    "
-        locks = self.locks()
-        if locks:
-            lines.append(f"    with {', '.join(f'lock{i}' for i in range(len(locks)))}:")
+        cells = [f"cell{i}" for i in range(len(self.written_cells()))]
+        if len(cells) > NESTED_LOCKS:
+            lines.append("    with exclusive:")
             indent *= 2
+        elif cells:
+            running = ", ".join(f"{cell}.running" for cell in cells) + ","
+            lines += [
+                f"    with {', '.join(f'{cell}.lock' for cell in cells)}:",
+                f"        before = {running}",
+                "        try:",
+                *(f"            {cell}.running = True" for cell in cells),
+            ]
+            indent *= 3
+        after = [f"        finally: {running} = before"] if 0 < len(cells) <= NESTED_LOCKS else []
         body = []
         if self.check:
             body += [self._check(i, kind) for i, kind in enumerate(self.types)]
@@ -125,7 +113,7 @@ class Entry:
             # The commit: one call into C, so that no signal and no other thread comes between two variables.
             body.append(f"deque(map(write, targets, ({', '.join(new)})), 0)")
         body.append(f"return {self._form(returned)}")
-        return "\n".join([*lines, *(indent + line for line in body)]) + "\n"
+        return "\n".join([*lines, *(indent + line for line in body), *after]) + "\n"
 
     def _form(self, returned: list[str]) -> str:
         """The results as the caller gets them."""
@@ -150,7 +138,8 @@ class Entry:
             "targets": tuple(self.targets), "pack": self.form.pack, "GuardFailed": GuardFailed,
         }  # fmt: skip
         namespace |= {f"dtype{i}": np.dtype(kind.dtype) for i, kind in enumerate(self.types)}
-        namespace |= {f"lock{i}": lock for i, lock in enumerate(self.locks())}
+        cells = self.written_cells()
+        namespace |= {f"cell{i}": cell for i, cell in enumerate(cells)} | {"exclusive": Exclusive(cells)}
         exec(compile(self.source(), "<graphc entry>", "exec"), namespace)
         entry: Callable[..., Any] = namespace["entry"]
         return entry

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import itertools
 import keyword
 import re
@@ -12,17 +13,18 @@ from typing import Any
 
 import numpy as np
 
-from graphc.backends.base import GuardFailed
+from graphc.backends.base import Calling, Executable, FastEntry, GuardFailed
 from graphc.backends.base import backend as backend_named
 from graphc.compile.entry import Entry
 from graphc.compile.inspect import Maker, Profile
-from graphc.compile.pipeline import Variant, compile_variant
+from graphc.compile.pipeline import Variant, collector_paused, compile_variant
 from graphc.compile.signature import In, OutputForm, Signature, Updates, filtered, signature
 from graphc.configuration import BACKENDS, MODES, NUMERICS, config
 from graphc.errors import ShapeError, describe, explain
 from graphc.graph.bindings import ops
 from graphc.graph.fgraph import Axis, FunctionGraph, Guard
 from graphc.graph.flat import FlatGraph, flatten
+from graphc.graph.op import Op
 from graphc.graph.shared import Cell, SharedVariable
 from graphc.graph.traverse import inputs_of, rebuild
 from graphc.graph.variable import Variable, operand
@@ -31,6 +33,9 @@ from graphc.schedule.schedule import RESERVED, Schedule
 
 # How many broadcast patterns of one function are kept compiled.
 KEPT_VARIANTS = 8
+
+# What `inspect.signature` says of a function, whatever its calls go through.
+_SIGNATURE = inspect.signature(lambda *args, **kwargs: None)
 
 
 class Function:
@@ -57,6 +62,8 @@ class Function:
         self._state_cells = [cell for cell in self._cells if cell is not None]
         self.variants: OrderedDict[frozenset[Axis], Variant] = OrderedDict()
         self._compiling = threading.RLock()
+        self._plain = type(self)
+        self._fast: dict[frozenset[Axis], tuple[Executable, FastEntry | None, type[Function]]] = {}
         self._use(self._first_variant())
         self.trust_input = False
 
@@ -64,6 +71,52 @@ class Function:
         """Make `variant` the one that calls run first."""
         self._latest = variant
         self.run: Callable[[Sequence[Any]], tuple[Any, ...]] = variant.executable.run
+        if self.profile is None:  # which counts calls by way of Python
+            self.__class__ = self._entered_class(variant)
+
+    def _entered_class(self, variant: Variant) -> type[Function]:
+        """The class of a function whose calls go straight into the entry of an executable, if that has one of its own.
+
+        Python looks for `__call__` in the class of an object, so each function gets a class of its own.
+        """
+        known, _, cls = self._fast.get(variant.ones, (None, None, self._plain))
+        if known is not variant.executable:
+            offered = getattr(variant.executable, "entry", None)
+            fast: FastEntry | None = None if offered is None else offered(self._calling())
+            own: dict[str, Any] = {
+                "__slots__": (),
+                "__module__": self._plain.__module__,
+                "__doc__": self._plain.__doc__,
+            }
+            own |= {"__signature__": _SIGNATURE}
+            cls = (
+                self._plain
+                if fast is None
+                else type(self._plain.__name__, (self._plain,), own | {"__call__": fast.call})
+            )
+            kept = {ones: entered for ones, entered in self._fast.items() if ones in self.variants}
+            self._fast = kept | {variant.ones: (variant.executable, fast, cls)}
+        return cls
+
+    def _calling(self) -> Calling:
+        """How this function is called."""
+
+        def slow(*args: Any, **kwargs: Any) -> Any:
+            return Function.__call__(self, *args, **kwargs)
+
+        spec = self._spec
+        inputs = spec.inputs
+        types, strict = [entry.variable.type for entry in inputs], [entry.strict for entry in inputs]
+        shared = [x.container for x in spec.shared]
+        return Calling(types, strict, shared, self._targets(), spec.form.kind, spec.form.pack, slow)
+
+    def _targets(self) -> list[Cell]:
+        """The cells that the updates go into."""
+        spec = self._spec
+        cell_of = {x: x.container for x in spec.shared} | {
+            e.variable: e.cell for e in spec.inputs if e.cell is not None
+        }
+        return [cell_of[target] for target, _ in spec.updates]
 
     @property
     def trust_input(self) -> bool:
@@ -74,14 +127,11 @@ class Function:
     def trust_input(self, value: bool) -> None:
         self._trust_input = bool(value)
         spec = self._spec
-        cell_of = {x: x.container for x in spec.shared} | {
-            e.variable: e.cell for e in spec.inputs if e.cell is not None
-        }
         entry = Entry(
             [e.variable.type for e in spec.inputs],
             [x.container for x in spec.shared],
             [out.type for out in (*spec.outputs, *(new for _, new in spec.updates))],
-            [cell_of[target] for target, _ in spec.updates],
+            self._targets(),
             spec.form,
             check=not value or bool(self._state_cells),
         ).compile(self)
@@ -163,7 +213,8 @@ class Function:
         with self._compiling:
             found = self.variants.get(ones)
             if found is None:
-                found = compile_variant(self._spec, self._backend, self.numerics, _identifier(self.name), ones)
+                with collector_paused():
+                    found = compile_variant(self._spec, self._backend, self.numerics, _identifier(self.name), ones)
                 self.variants[ones] = found
                 while len(self.variants) > KEPT_VARIANTS:
                     self.variants.popitem(last=False)
@@ -254,6 +305,29 @@ class Function:
         return self._latest.executable.source
 
     @property
+    def kernels(self) -> list[Any]:
+        """The fused kernels of the variant used last, as loops, in the order they run; NumPy's backend has none."""
+        return list(getattr(self._latest.executable, "kernels", []))
+
+    @property
+    def llvm(self) -> str:
+        """LLVM's text of the kernels; empty if there are none."""
+        return str(getattr(self._latest.executable, "llvm", ""))
+
+    @property
+    def assembly(self) -> str:
+        """The machine code of the kernels, as the assembly of this processor; empty if there are none."""
+        return str(getattr(self._latest.executable, "assembly", ""))
+
+    @property
+    def called(self) -> frozenset[Op]:
+        """The ops that are no part of a kernel, though there are kernels: calls into Python compute them."""
+        from graphc.kernels.plan import Call
+
+        plan = getattr(self.schedule, "plan", None)
+        return frozenset() if plan is None else frozenset(s.node.op for s in plan.steps if isinstance(s, Call))
+
+    @property
     def rewrites(self) -> tuple[Applied, ...]:
         """Every rule that was applied, in order."""
         return self._latest.rewrites
@@ -284,9 +358,12 @@ class Function:
         return list(self._spec.shared)
 
     def free(self) -> None:
-        """Forget all variants but the last used; memory of calls is never kept."""
+        """Forget all variants but the last used, and give back the memory that is kept from call to call."""
         while len(self.variants) > 1:
             self.variants.popitem(last=False)
+        for _, fast, _ in self._fast.values():
+            if fast is not None:
+                fast.free()
 
     def __repr__(self) -> str:
         return f"<graphc.Function {self.name}>" if self.name else "<graphc.Function>"
@@ -492,8 +569,9 @@ def function(
         chosen = "numpy"
     numerics = _choice("numerics", config.numerics if numerics is None else numerics, NUMERICS)
     unused = config.on_unused_input if on_unused_input is None else on_unused_input
-    spec = signature(inputs, outputs, updates, givens, no_default_updates, unused, allow_input_downcast)
-    return Function(spec, chosen, numerics, name, bool(profile))
+    with collector_paused():
+        spec = signature(inputs, outputs, updates, givens, no_default_updates, unused, allow_input_downcast)
+        return Function(spec, chosen, numerics, name, bool(profile))
 
 
 def _choice(what: str, value: Any, choices: Sequence[str]) -> str:

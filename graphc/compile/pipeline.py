@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import os
-import sys
 import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from graphc.backends.base import Backend, Executable
+from graphc.compile import narrate
 from graphc.compile.signature import Signature
 from graphc.graph.fgraph import Axis, FunctionGraph
 from graphc.graph.op import Op
@@ -18,6 +17,7 @@ from graphc.graph.variable import Apply, Variable
 from graphc.rewrites.algebra import CHEAPER
 from graphc.rewrites.canonicalize import CANONICALIZE
 from graphc.rewrites.engine import Applied, Context, Table, rewrite, rule, table
+from graphc.rewrites.indexing import gather_before_elementwise
 from graphc.rewrites.specialize import SPECIALIZE, fill_to_alloc
 from graphc.rewrites.stabilize import STABILIZE
 from graphc.schedule.schedule import Schedule, schedule
@@ -52,8 +52,31 @@ def compile_variant(
     signature: Signature, backend: Backend, numerics: str, name: str, ones: Iterable[Axis] = ()
 ) -> Variant:
     """Compile for the broadcast pattern in which the axes in `ones` have size 1."""
-    with collector_paused():
-        return _compile_variant(signature, backend, numerics, name, frozenset(ones))
+    clock = _Clock()
+    inputs = [entry.variable for entry in signature.inputs] + list(signature.shared)
+    outputs = [*signature.outputs, *(new for _, new in signature.updates)]
+    ones = frozenset(ones)
+    built = graph = FunctionGraph.build(inputs, outputs, ones, signature.nodes)
+    clock.lap("build")
+    trace: list[Applied] = []
+    settled = None
+    for phase in PHASES:
+        graph, applied = rewrite(graph, phase, numerics, settled)
+        trace += applied
+        settled = phase
+        clock.lap(phase.name)
+    lowered = graph  # all rules of the last phase have been tried, but for the one that writes out bodies
+    if not all(map(backend.spells, {id(node.op): node.op for node in graph.nodes}.values())):
+        lowered, applied = rewrite(graph, lowering(backend), numerics, settled)
+        trace += applied
+    clock.lap("lower")
+    narrate.rules(trace)
+    steps = schedule(lowered, name)
+    clock.lap("schedule")
+    executable = backend.compile(steps)
+    clock.lap("backend")
+    narrate.compiled(name, graph, executable, clock.seconds)
+    return Variant(ones, built, graph, tuple(trace), executable, clock.seconds)
 
 
 @contextlib.contextmanager
@@ -68,34 +91,6 @@ def collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def _compile_variant(
-    signature: Signature, backend: Backend, numerics: str, name: str, ones: frozenset[Axis]
-) -> Variant:
-    clock = _Clock()
-    inputs = [entry.variable for entry in signature.inputs] + list(signature.shared)
-    outputs = [*signature.outputs, *(new for _, new in signature.updates)]
-    built = graph = FunctionGraph.build(inputs, outputs, ones)
-    clock.lap("build")
-    trace: list[Applied] = []
-    settled = None
-    for phase in PHASES:
-        graph, applied = rewrite(graph, phase, numerics, settled)
-        trace += applied
-        settled = phase
-        clock.lap(phase.name)
-    lowered, applied = rewrite(graph, lowering(backend), numerics, settled)
-    trace += applied
-    clock.lap("lower")
-    if os.environ.get("GRAPHC_DEBUG", "0") >= "3":
-        for entry in trace:
-            print(entry, file=sys.stderr)
-    steps = schedule(lowered, name)
-    clock.lap("schedule")
-    executable = backend.compile(steps)
-    clock.lap("backend")
-    return Variant(ones, built, graph, tuple(trace), executable, clock.seconds)
-
-
 def lowering(backend: Backend) -> Table:
     """The last phase: ops that a backend does not spell become their bodies."""
     found = _LOWERING.get(backend.__name__)  # type: ignore[attr-defined]
@@ -108,7 +103,7 @@ def lowering(backend: Backend) -> Table:
 
         # Without the stabilising rules, which would make softmax of its own body again.
         found = _LOWERING[backend.__name__] = table(  # type: ignore[attr-defined]
-            "lower", expand_body, CANONICALIZE, CHEAPER, fill_to_alloc
+            "lower", expand_body, CANONICALIZE, CHEAPER, fill_to_alloc, gather_before_elementwise
         )
     return found
 

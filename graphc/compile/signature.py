@@ -11,9 +11,9 @@ from typing import Any
 from graphc.errors import MissingInputError, UnusedInputError, explain
 from graphc.graph.shared import Cell, SharedVariable
 from graphc.graph.site import creation_site
-from graphc.graph.traverse import depends_on, leaves, rebuild
+from graphc.graph.traverse import depends_on, leaves_of, rebuild, toposort
 from graphc.graph.types import TensorType
-from graphc.graph.variable import Constant, Variable, as_variable, operand
+from graphc.graph.variable import Apply, Constant, Variable, as_variable, operand
 from graphc.ops.elementwise import cast
 
 Updates = Mapping[Any, Any] | Iterable[Sequence[Any]] | None
@@ -114,7 +114,8 @@ class Signature:
     """What is to be compiled, checked.
 
     inputs: the explicit inputs; outputs, form: what is returned; updates: variable (shared, or an input with private
-    state) -> new value; shared: the shared variables that are read or updated.
+    state) -> new value; shared: the shared variables that are read or updated; nodes: what makes the outputs and the
+    new values, sorted, if that is known already.
     """
 
     inputs: tuple[In, ...]
@@ -122,6 +123,7 @@ class Signature:
     form: OutputForm
     updates: tuple[tuple[Variable, Variable], ...]
     shared: tuple[SharedVariable, ...]
+    nodes: tuple[Apply, ...] | None = None
 
 
 def signature(
@@ -144,11 +146,12 @@ def signature(
         roots = rebuild(roots, replacements)
     pairs = [(old, new) for (old, _), new in zip(pairs, roots[len(outs) :], strict=True)]
     outs = roots[: len(outs)]
-    pairs, used = _with_default_updates(ins, outs, pairs, no_default_updates, replacements)
+    pairs, nodes = _with_default_updates(ins, outs, pairs, no_default_updates, replacements)
     roots = [*outs, *(new for _, new in pairs)]
+    used = leaves_of(nodes, roots, stop={entry.variable for entry in ins})
     shared = _check_leaves(ins, roots, used, pairs, replacements)
     _check_used(ins, used, on_unused_input)
-    return Signature(tuple(ins), tuple(outs), form, tuple(pairs), tuple(shared))
+    return Signature(tuple(ins), tuple(outs), form, tuple(pairs), tuple(shared), tuple(nodes))
 
 
 # ---- inputs ----
@@ -321,13 +324,13 @@ def _with_default_updates(
     pairs: list[tuple[Variable, Variable]],
     no_default_updates: bool | Sequence[Variable],
     replacements: Mapping[Variable, Variable],
-) -> tuple[list[tuple[Variable, Variable]], list[Variable]]:
-    """The updates with those that shared variables bring along, and the leaves of everything."""
+) -> tuple[list[tuple[Variable, Variable]], list[Apply]]:
+    """The updates with those that shared variables bring along, and the nodes that make everything."""
     excluded: set[Variable] = set()
     cut = {entry.variable for entry in ins}
     if isinstance(no_default_updates, bool):
         if no_default_updates:
-            return pairs, leaves([*outs, *(new for _, new in pairs)], stop=cut)
+            return pairs, toposort([*outs, *(new for _, new in pairs)], stop=cut)
     elif isinstance(no_default_updates, list | tuple):
         excluded = set(no_default_updates)
     else:
@@ -336,14 +339,15 @@ def _with_default_updates(
     done = {target for target, _ in pairs} | excluded
     written = {target.container for target, _ in pairs if isinstance(target, SharedVariable)}
     while True:
-        used = leaves([*outs, *(new for _, new in pairs)], stop=cut)
-        found = [x for x in used if isinstance(x, SharedVariable) and x not in done]
+        roots = [*outs, *(new for _, new in pairs)]
+        nodes = toposort(roots, stop=cut)
+        found = [x for x in leaves_of(nodes, roots, stop=cut) if isinstance(x, SharedVariable) and x not in done]
         done.update(found)
         targets = [x for x in found if x.default_update is not None and x.container not in written]
         targets = list({x.container: x for x in reversed(targets)}.values())[::-1]  # a cell is written once
         written.update(x.container for x in targets)
         if not targets:
-            return pairs, used
+            return pairs, nodes
         news = [matching_update(x, x.default_update) for x in targets]
         pairs += zip(targets, rebuild(news, replacements), strict=True)
 

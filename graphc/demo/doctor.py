@@ -7,11 +7,12 @@ import os
 import platform
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 import graphc
-from graphc.backends.base import PACKAGES, usable
+from graphc.backends.base import PACKAGES, TESTED, usable
 from graphc.configuration import BACKENDS, OPTIONS, Configuration, parse_flags
 
 # Module -> what it is for, and the command that installs it.
@@ -31,7 +32,10 @@ VARIABLES = ("GRAPHC_FLAGS", "THEANO_FLAGS")
 
 def report() -> str:
     """The whole report as text."""
-    sections = {"Versions": versions(), "Backends": backends(), "Extras": extras(), "Configuration": configuration()}
+    sections = {"Versions": versions(), "Backends": backends()}
+    if usable("llvm") is None:
+        sections["Native code (llvm)"] = native_code()
+    sections |= {"Extras": extras(), "Configuration": configuration()}
     return "\n\n".join("\n".join([title, *(f"  {line}" for line in lines)]) for title, lines in sections.items())
 
 
@@ -47,6 +51,45 @@ def backends() -> Iterator[str]:
     for name in (name for name in dict.fromkeys((*BACKENDS, *PACKAGES)) if name != "auto"):
         reason = usable(name)
         yield f"{name:8} {'usable' if reason is None else 'not usable: ' + reason}"
+
+
+def native_code() -> Iterator[str]:
+    """What the LLVM backend finds: the processor, the way into functions, NumPy's BLAS."""
+    import llvmlite.binding as llvm
+
+    target = _llvm("target").host()
+    vectors = ["fused multiply-add"] * target.fma + ["masked loads and stores"] * target.masked
+    version = importlib.import_module("llvmlite").__version__
+    yield f"llvmlite   {version} (LLVM {'.'.join(map(str, llvm.llvm_version_info))})"
+    yield f"processor  {target.cpu}: vectors of {target.vector_bytes} bytes{''.join(f', {x}' for x in vectors)}"
+    yield f"calls      {way_in()}"
+    blas = _llvm("blas").find()
+    found = "none found: products of matrices use our own tiles"
+    if blas is not None:
+        found = f"NumPy's own, {blas.threads} thread{'s' * (blas.threads > 1)}, integers of {blas.integer_bits} bits"
+    yield f"BLAS       {found}"
+    here = (platform.system(), platform.machine())
+    checked = "" if here in TESTED["llvm"] else "; here a check of a few kernels passed"
+    yield f"tested on  {', '.join(' '.join(known) for known in sorted(TESTED['llvm']))}{checked}"
+
+
+def way_in() -> str:
+    """How calls reach machine code here, and why not in the fastest way."""
+    capi, builtin, entry = _llvm("capi"), _llvm("builtin"), _llvm("entry")
+    forced = os.environ.get(builtin.FORCED)
+    if forced not in (None, "native"):
+        return f"{forced}, by {builtin.FORCED}"
+    if entry.machine_code() is not None:
+        return "native entry"
+    if not capi.supported():
+        return f"through Python: {platform.python_implementation()} {platform.python_version()} is not supported"
+    if entry.machine_code(arrays=False) is not None:
+        return "native entry, arrays by the buffer protocol: NumPy's arrays do not look as expected"
+    return "through Python: its objects do not look as expected"
+
+
+def _llvm(module: str) -> Any:
+    return importlib.import_module(f"graphc.backends.llvm.{module}")
 
 
 def extras() -> Iterator[str]:

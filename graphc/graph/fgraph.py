@@ -8,8 +8,9 @@ known which axes broadcast.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,9 @@ class Interner(Sizes):
         self.ops: set[Op] = set()  # all ops that occurred
         self._nodes: dict[Any, Apply] = {}
         self._constants: dict[Any, Constant] = {}
+        self._strong: dict[Any, list[Constant | None]] = {}  # what stands for the weak constants among operands
         self._shapes: dict[Variable, Shape] = {}
+        self._equal_shapes: dict[Shape, Shape] = {}  # one tuple for all that are equal: most comparisons end at `is`
         self._united: dict[Variable, Size] = {}
         self._bearer: dict[Variable, Axis] = {}  # size -> the first variable that has it
         self._age: dict[Variable, int] = {}  # size -> when its bearer was made
@@ -106,13 +109,11 @@ class Interner(Sizes):
         self._enter(toposort([variable], stop=self._shapes), image, site)
         return self.image(variable, image)
 
-    def enter(
-        self, nodes: Iterable[Apply], image: dict[Variable, Variable], when: Callable[[Apply], Predicate]
-    ) -> None:
-        """Intern the user's nodes, in order, into `image` (user's variable -> interned one)."""
+    def enter(self, nodes: Iterable[Apply], image: dict[Variable, Variable], needed: Mapping[Apply, Predicate]) -> None:
+        """Intern the user's nodes, in order, into `image` (user's variable -> interned one), which has the leaves."""
         for node in nodes:
-            self._context = (node, when(node))
-            outputs = self.apply(node.op, [self.image(x, image) for x in node.inputs], node.outputs, node.site)
+            self._context = (node, needed.get(node, ALWAYS))
+            outputs = self.apply(node.op, [image[x] for x in node.inputs], node.outputs, node.site)
             for user, new in zip(node.outputs, outputs, strict=True):
                 image[user] = new
                 self._record(new, user)
@@ -137,45 +138,57 @@ class Interner(Sizes):
         self, op: Op, inputs: Sequence[Variable], like: Sequence[Variable], site: Site | None = None
     ) -> tuple[Variable, ...]:
         """The outputs of `op` on interned inputs; `like` gives their dtypes."""
-        inputs = [self.constant(x) if isinstance(x, Constant) else x for x in op.strengthen(inputs)]
+        if any([x.type.weak for x in inputs]):
+            inputs = self._strengthened(op, inputs)
         key = (op, *map(id, inputs)) if op.pure else (op, object())
         found = self._nodes.get(key)
-        when = ALWAYS if self._context is None else self._context[1]
-        if found is not None:
-            if self._context is not None and self._only_under.get(key, when) != when:
+        if self._context is not None:
+            when = self._context[1]
+            if found is not None and self._only_under.get(key, when) != when:
                 op.infer_shape(self, inputs, [self._shapes[x] for x in inputs])  # they must agree under this one too
                 if not when:
                     del self._only_under[key]
+            elif found is None and when:
+                self._only_under[key] = when
+        if found is not None:
             return found.outputs
-        if when:
-            self._only_under[key] = when
         simpler = op.with_sizes(self, inputs)
         if simpler is not None:
             return (self.intern(simpler),)
         have = [self._shapes[x] for x in inputs]
         shapes = op.infer_shape(self, inputs, have)
         types = [self._type(out.type, shape, inputs, have) for out, shape in zip(like, shapes, strict=True)]
-        node = Apply(op, inputs, types, site)
-        self._nodes[key] = node
+        node = self._nodes[key] = Apply(op, inputs, types, site)
         self.ops.add(op)
         for out, shape in zip(node.outputs, shapes, strict=True):
             if shape is None:
                 shape = tuple(self._symbol(out, axis) for axis in range(out.ndim))
+            elif any([n is None for n in shape]):  # x[::k]: how long it is is known by running
+                shape = tuple([self._symbol(out, axis) if n is None else n for axis, n in enumerate(shape)])
             self._shapes[out] = shape
-            if any([shape is known for known in have]):
-                continue  # its sizes have been met before
             for axis, size in enumerate(shape):
                 if isinstance(size, Variable):
                     self._bear(size, out, axis)
         return node.outputs
+
+    def _strengthened(self, op: Op, inputs: Sequence[Variable]) -> list[Variable]:
+        """The inputs with weak constants cast to the dtype that `op` uses them in, which depends on the dtypes only."""
+        key = (op, *[id(x) if isinstance(x, Constant) else (x.type.dtype, x.type.weak) for x in inputs])
+        strong = self._strong.get(key)
+        if strong is None:
+            cast = [x if isinstance(x, Constant) else None for x in op.strengthen(inputs)]
+            strong = self._strong[key] = [None if x is None else self.constant(x) for x in cast]
+        return [x if new is None else new for x, new in zip(inputs, strong, strict=True)]
 
     def _type(
         self, like: TensorType, shape: Shape | None, inputs: Sequence[Variable], have: Sequence[Shape]
     ) -> TensorType:
         """The type of a result: the dtype of `like` with the sizes that are known; an input's if it is the same."""
         for x, known in zip(inputs, have, strict=True):
-            if known is shape and x.type.dtype == like.dtype and x.type.weak == like.weak:
-                return x.type
+            if known is shape:
+                same = x.type
+                if same.dtype == like.dtype and same.weak == like.weak:
+                    return same
         return _typed(like, shape if shape is None else self.static(shape))
 
     def _record(self, new: Variable, user: Variable) -> None:
@@ -193,7 +206,11 @@ class Interner(Sizes):
 
     def shape(self, variable: Variable) -> Shape:
         """The sizes of an interned variable, as ints and interned int64 scalars; equal sizes are one object."""
-        return tuple([n if isinstance(n, int) else self.find(n) for n in self._shapes[variable]])
+        shape = self._shapes[variable]
+        if self._united and any([n in self._united for n in shape]):
+            found = tuple([self.find(n) for n in shape])
+            shape = self._shapes[variable] = self._equal_shapes.setdefault(found, found)
+        return shape
 
     def static(self, shape: Shape) -> tuple[int | None, ...]:
         """The sizes that are known as ints."""
@@ -300,7 +317,10 @@ class Interner(Sizes):
 
     def succeed(self, new: Variable, old: Variable) -> None:
         """Note that `new` takes the place of `old`: sizes that only `old` could tell are now told by `new`."""
-        for size, known in zip(self.shape(new), self.shape(old), strict=True):
+        have, had = self.shape(new), self.shape(old)
+        if have is had:
+            return
+        for size, known in zip(have, had, strict=True):
             if size is not known and isinstance(known, Variable) and self._bearer.get(known, (None, 0))[0] is old:
                 self._united[known] = size
 
@@ -360,17 +380,26 @@ class FunctionGraph:
     table: Interner
 
     @classmethod
-    def build(cls, inputs: Sequence[Variable], outputs: Sequence[Variable], ones: Iterable[Axis] = ()) -> FunctionGraph:
-        """Intern the graph between `inputs` and `outputs`; the axes in `ones` are assumed to have size 1."""
+    def build(
+        cls,
+        inputs: Sequence[Variable],
+        outputs: Sequence[Variable],
+        ones: Iterable[Axis] = (),
+        nodes: Sequence[Apply] | None = None,
+    ) -> FunctionGraph:
+        """Intern the graph between `inputs` and `outputs`; the axes in `ones` are assumed to have size 1.
+
+        nodes: what makes the outputs, sorted, if that is known already.
+        """
         table = Interner(ones)
         image = {x: table.leaf(x) for x in inputs}
-        nodes = toposort(outputs, stop=image)
+        nodes = toposort(outputs, stop=image) if nodes is None else nodes
         for x in leaves_of(nodes, outputs, stop=image):
-            if x not in image and not isinstance(x, Constant):
-                image[x] = table.leaf(x)
+            if x not in image:
+                image[x] = table.constant(x) if isinstance(x, Constant) else table.leaf(x)
         needed = predicates(outputs, stop=image, order=nodes)
-        table.enter(nodes, image, lambda node: needed.get(node, ALWAYS))
-        interned = tuple(table.image(x, image) for x in outputs)
+        table.enter(nodes, image, needed)
+        interned = tuple(image[x] for x in outputs)
         graph = cls(tuple(image[x] for x in inputs), interned, tuple(table.guards), table)
         # The guards speak of the user's conditions; all of these are interned by now.
         return graph.map(lambda x: image.get(x, x))
@@ -383,7 +412,7 @@ class FunctionGraph:
         """The sizes of a variable of this graph."""
         return self.table.shape(variable)
 
-    @property
+    @cached_property
     def roots(self) -> tuple[Variable, ...]:
         """The outputs, and what the guards read."""
         roots = dict.fromkeys(self.outputs)
@@ -391,6 +420,11 @@ class FunctionGraph:
             roots.update(dict.fromkeys(x for x in (guard.left, guard.right) if isinstance(x, Variable)))
         roots.update((choice.condition, None) for choice in choices_of(guard.when for guard in self.guards))
         return tuple(roots)
+
+    @cached_property
+    def nodes(self) -> tuple[Apply, ...]:
+        """The nodes that make the roots, each after those it depends on."""
+        return tuple(toposort(self.roots))
 
     def toposort(self) -> list[Apply]:
         """The nodes that make the outputs, each after those it depends on."""

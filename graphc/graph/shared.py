@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,13 +21,15 @@ class Cell:
     """The place where one shared value is kept.  All functions that use a variable see the same cell.
 
     A function replaces `value` when it commits its updates; it never writes into an array that somebody may hold.
+    While it is between reading and that, it holds `lock` and `running` is True.
     """
 
-    __slots__ = ("lock", "value")
+    __slots__ = ("lock", "running", "value")
 
     def __init__(self, value: Array) -> None:
         self.value = value
         self.lock = threading.RLock()  # held by a function that updates what it reads
+        self.running = False
 
     def __reduce__(self) -> Any:
         return Cell, (self.value,)
@@ -36,6 +38,41 @@ class Cell:
     def data(self) -> Array:
         """The value (Theano's name for it)."""
         return self.value
+
+
+class Exclusive:
+    """Several cells, for a call that replaces values: it holds their locks, and they are `running`.
+
+    All functions take locks in the same order, so that none waits for another that waits for it.
+    """
+
+    def __init__(self, cells: Iterable[Cell]) -> None:
+        self.cells = in_order(cells)
+        self._before: list[list[bool]] = []  # a call within a call of the same thread leaves things as they were
+
+    def __enter__(self) -> None:
+        held = 0
+        try:
+            for cell in self.cells:
+                cell.lock.acquire()
+                held += 1
+        except BaseException:
+            for cell in self.cells[:held]:
+                cell.lock.release()
+            raise
+        self._before.append([cell.running for cell in self.cells])
+        for cell in self.cells:
+            cell.running = True
+
+    def __exit__(self, *error: object) -> None:
+        for cell, before in zip(self.cells, self._before.pop(), strict=True):
+            cell.running = before
+            cell.lock.release()
+
+
+def in_order(cells: Iterable[Cell]) -> list[Cell]:
+    """The cells, each once, in the order in which their locks are taken."""
+    return sorted({id(cell): cell for cell in cells}.values(), key=id)
 
 
 class SharedVariable(Variable):

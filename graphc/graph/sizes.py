@@ -121,16 +121,21 @@ class Sizes:
 
     def broadcast(self, shapes: Sequence[Shape]) -> Shape:
         """The shape of an elementwise result: ranks aligned on the right, sizes met axis by axis."""
-        first = shapes[0]
-        if len(shapes) == 1 or all(shape is first or not shape for shape in shapes[1:]):
+        wide = [shape for shape in shapes if shape]  # scalars go with everything
+        first = wide[0] if wide else ()
+        for shape in wide:
+            if shape is not first:
+                break
+        else:
             return first
-        ndim = max(map(len, shapes))
+        ndim = max(map(len, wide))
         result: list[Size] = [1] * ndim
-        for shape in shapes:
+        for shape in wide:
             offset = ndim - len(shape)
             for axis, size in enumerate(shape):
                 result[offset + axis] = self.meet(result[offset + axis], size)
-        return tuple(result)
+        met = tuple(result)
+        return next((shape for shape in wide if shape == met), met)
 
 
 class KnownSizes(Protocol):

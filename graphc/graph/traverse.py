@@ -7,13 +7,17 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from graphc.graph.variable import Apply, Constant, Variable
 
 
-def toposort(outputs: Iterable[Variable], stop: Container[Variable] = ()) -> list[Apply]:
+def toposort(
+    outputs: Iterable[Variable], stop: Container[Variable] = (), done: set[Apply | None] | None = None
+) -> list[Apply]:
     """The nodes that make `outputs`, each after the nodes it depends on; nothing above a variable in `stop`.
 
     The order is that of a depth-first walk from the first output's first input: the order of a printout.
+    done: nodes that are sorted already; those found are added.
     """
     order: list[Apply] = []
-    done: set[Apply | None] = {None}  # leaves have no owner, and need none
+    done = set() if done is None else done
+    done.add(None)  # leaves have no owner, and need none
     for output in outputs:
         if output.owner is None or output in stop:
             continue

@@ -247,12 +247,15 @@ class Apply:
         self.op = op
         self.inputs = tuple(inputs)
         self.site = creation_site() if site is None else site
-        self.outputs = tuple(self._own(i, output) for i, output in enumerate(outputs))
+        self.outputs = tuple(
+            [
+                Variable(output, self, i) if isinstance(output, TensorType) else self._adopt(i, output)
+                for i, output in enumerate(outputs)
+            ]
+        )
 
-    def _own(self, index: int, output: TensorType | Variable) -> Variable:
-        """A fresh output of the given type; a Variable that a user's make_node created is adopted."""
-        if isinstance(output, TensorType):
-            return Variable(output, self, index)
+    def _adopt(self, index: int, output: Variable) -> Variable:
+        """A Variable that a user's make_node created, as an output."""
         output.owner, output.index = self, index
         return output
 

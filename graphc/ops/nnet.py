@@ -147,7 +147,7 @@ def _shift(x: Variable, axis: int) -> Any:
 
 def _softmax_body(x: Variable, axis: int) -> Variable:
     e = exp(x - _shift(x, axis))
-    return e / total(e, axis, keepdims=True)  # type: ignore[no-any-return]
+    return e * (1 / total(e, axis, keepdims=True))  # type: ignore[no-any-return]
 
 
 def _softmax_gradient(g: Variable, out: Variable, x: Variable, axis: int) -> Variable:

@@ -20,8 +20,9 @@ from graphc.graph.shared import SharedVariable
 from graphc.graph.traverse import clients
 from graphc.graph.variable import Apply, Constant, Variable, constant_text
 
+from .composites import shown
 from .printers import leaf_text
-from .subject import Subject, destroy_map, subjects, view_map
+from .subject import Subject, destroy_map, view_map
 
 # Every so many levels the indentation starts anew with a note of the level, or a chain of n nodes would take n*n
 # characters.
@@ -47,6 +48,7 @@ def debugprint(
     print_view_map: bool = False,
     print_shape: bool = False,
     diff: bool = False,
+    fused: bool = True,
 ) -> Any:
     """Print a graph, one line a node, inputs indented below what they are used for.
 
@@ -67,6 +69,8 @@ def debugprint(
     print_storage: add the stored values that a function reads.
     print_clients: add for each node of a function with several clients who they are.
     diff: for a compiled function, what rewriting changed: lines that went (-) and lines that came (+).
+    fused: of a function that has kernels, show each tree of elementwise nodes as one, ``Elemwise{Composite{...}}``;
+        False shows ``f.graph`` as it is.
     print_destroy_map, print_view_map: add ``d={0: [1]}`` (output 0 overwrites input 1) and ``v={0: [1]}`` (is a view).
 
         >>> debugprint(f)
@@ -89,7 +93,7 @@ def debugprint(
         if isinstance(item, int | float | np.ndarray):
             target.write(f"{item}\n")
             continue
-        for subject in subjects(item):
+        for subject in shown(item, fused):
             for line in _Listing(subject, options, done, used_ids).lines(depth):
                 target.write(line + "\n")
     return target.getvalue() if isinstance(target, io.StringIO) and file == "str" else file

@@ -20,13 +20,15 @@ from graphc.ops.declare import Elementwise
 from graphc.ops.indexing import IncSubtensor, Subtensor
 from graphc.ops.shape import Alloc
 
+from .composites import Composite, shown
 from .dot import render_dot
 from .picture import NODE_COLOURS, Picture, PictureEdge, PictureNode
-from .subject import Subject, destroy_map, subjects, view_map
+from .subject import Subject, destroy_map, view_map
 from .svg import render_svg
 
 KINDS: tuple[tuple[type[Op], str], ...] = (
     (Elementwise, "elementwise"),
+    (Composite, "elementwise"),
     (Subtensor, "subtensor"),
     (IncSubtensor, "subtensor"),
     (Alloc, "alloc"),
@@ -60,6 +62,7 @@ def graph_picture(
     max_label_size: int = 70,
     var_with_name_simple: bool = True,
     title: str = "",
+    fused: bool = True,
 ) -> Picture:
     """The picture of a variable, a node, a graph, a compiled function, or a list of variables.
 
@@ -71,9 +74,11 @@ def graph_picture(
     colorCodes: kinds of the picture (or Theano's names of colours) for the ops whose class has this word in its name.
     max_label_size: longer labels are cut.
     var_with_name_simple: show variables with a name by the name alone, without their type.
+    fused: of a function that has kernels, show each tree of elementwise nodes as one.
     """
+    parts = shown(obj, fused)
     return _Drawing(
-        subjects(obj), compact, with_ids, cond_highlight, colorCodes or {}, max_label_size, var_with_name_simple
+        parts, compact, with_ids, cond_highlight, colorCodes or {}, max_label_size, var_with_name_simple
     ).picture(title)
 
 
@@ -275,6 +280,7 @@ def pydotprint(
     print_output_file: bool = True,
     assert_nb_all_strings: int = -1,
     return_image: bool = False,
+    fused: bool = True,
 ) -> str | None:
     """Draw a graph into a file, or return the drawing; neither pydot nor Graphviz is needed.
 
@@ -309,6 +315,7 @@ def pydotprint(
         "colorCodes": colorCodes,
         "max_label_size": max_label_size,
         "var_with_name_simple": var_with_name_simple,
+        "fused": fused,
     }
     if assert_nb_all_strings != -1:
         found = len({node.label for node in graph_picture(fct, **options).nodes})
@@ -324,5 +331,3 @@ def pydotprint(
     if print_output_file:
         print("The output file is available at", path)
     return None
-
-

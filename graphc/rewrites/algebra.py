@@ -6,6 +6,8 @@ a nan, so it is algebraic and off by default; ``log(exp(x)) -> x`` only avoids a
 
 from __future__ import annotations
 
+import math
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
@@ -23,12 +25,14 @@ from graphc.ops.elementwise import (
     arccosh,
     arcsin,
     arcsinh,
+    arctan,
     arctanh,
     cast,
     cos,
     cosh,
     eq,
     exp,
+    exp2,
     expm1,
     ge,
     gt,
@@ -37,6 +41,7 @@ from graphc.ops.elementwise import (
     le,
     log,
     log1p,
+    log2,
     lt,
     maximum,
     minimum,
@@ -52,11 +57,13 @@ from graphc.ops.elementwise import (
     sqrt,
     sub,
     switch,
+    tan,
     tanh,
     true_div,
     xor,
 )
 from graphc.ops.shape import ShapeOf
+from graphc.rewrites.choices import CHOICES, product_of_switch
 from graphc.rewrites.engine import Context, rule, rules, value_of_constant
 from graphc.rewrites.products import product_of, terms_of
 
@@ -127,6 +134,62 @@ def merge_constant_factors(context: Context, node: Apply) -> Variable | None:
             merged = np.asarray(c, other.dtype) * np.asarray(d, other.dtype)
             return mul(Constant(TensorType(other.dtype, ()), merged), rest)  # type: ignore[no-any-return]
     return None
+
+
+@rule(17, "exact", add, sub)
+def merge_integer_terms(context: Context, node: Apply) -> Variable | None:
+    """2 + (x + 3) -> x + 5, 2 - (x - 3) -> 5 - x, for integers: their arithmetic is modular"""
+    dtype = node.outputs[0].dtype
+    return _merged_terms(node) if dtype != "bool" and dtypes.is_discrete(dtype) else None
+
+
+@rule(17, "stable", add, sub)
+def merge_constant_terms(context: Context, node: Apply) -> Variable | None:
+    """2 + (x + 3) -> x + 5, 1 - (1 - x) -> x, if the sum of the constants is exact: then one rounding is left"""
+    return _merged_terms(node) if dtypes.is_float(node.outputs[0].dtype) else None
+
+
+def _merged_terms(node: Apply) -> Variable | None:
+    """``c + sign * x`` for a constant added to, or taken from, the sum of another and x."""
+    if not any([x.owner is not None and x.owner.op in (add, sub) for x in node.inputs]):
+        return None
+    dtype = node.outputs[0].dtype
+    outer = _constant_and_term(node.outputs[0], dtype)
+    inner = None if outer is None else _constant_and_term(outer[2], dtype)
+    if outer is None or inner is None:
+        return None
+    total, sign, x = outer[0] + outer[1] * inner[0], outer[1] * inner[1], inner[2]
+    if total == 0:
+        return x if sign > 0 else -x
+    number = _exactly(total, dtype)
+    if number is None:
+        return None
+    c = Constant(TensorType(dtype, ()), number)
+    return c + x if sign > 0 else c - x  # type: ignore[no-any-return]
+
+
+def _constant_and_term(total: Variable, dtype: str) -> tuple[Fraction, int, Variable] | None:
+    """c, the sign of x, and x, if `total` is ``c + x``, ``x - c`` or ``c - x`` in this dtype."""
+    node = total.owner
+    if node is None or node.op not in (add, sub) or total.dtype != dtype:
+        return None
+    sign = 1 if node.op is add else -1
+    first, second = node.inputs
+    for constant, x, sign_of_c, sign_of_x in ((second, first, sign, 1), (first, second, 1, sign)):
+        c = value_of_constant(constant)
+        if c is not None and x.dtype == dtype and math.isfinite(c):
+            return sign_of_c * Fraction(c), sign_of_x, x
+    return None
+
+
+def _exactly(number: Fraction, dtype: str) -> Any:
+    """The number in a dtype, of integers modulo their range; None if it is not one of its floats."""
+    if dtypes.is_discrete(dtype):
+        return np.asarray(int(number) % 2**64, "uint64").astype(dtype)
+    if abs(number) > float(np.finfo(dtype).max):
+        return None
+    found = np.asarray(float(number), dtype)
+    return found if Fraction(float(found)) == number else None
 
 
 def _moderate(c: Any) -> bool:
@@ -219,9 +282,15 @@ INVERSES = [
         (sqrt(sqr(x)), abs_(x)),
         (arcsinh(sinh(x)), x),
         (sinh(arcsinh(x)), x),
+        (tan(arctan(x)), x),
+        (arctanh(tanh(x)), x),
+        (arccosh(cosh(x)), abs_(x)),
+        (log2(exp2(x)), x),
         (reciprocal(reciprocal(x)), x, real),
         # Outside its domain the inner function is nan, and so is the whole.
         (exp(log(x)), switch(ge(x, 0), x, NAN), real),
+        (exp2(log2(x)), switch(ge(x, 0), x, NAN), real),
+        (sqr(sqrt(x)), switch(ge(x, 0), x, NAN), real),
         (expm1(log1p(x)), switch(ge(x, -1), x, NAN), real),
         (exp(log1p(x)), switch(ge(x, -1), 1 + x, NAN), real),
         (cosh(arccosh(x)), switch(ge(x, 1), x, NAN), real),
@@ -238,6 +307,14 @@ ABSOLUTES = [
     *rules(21, "exact", (abs_(sqr(x)), sqr(x), real)),
     *rules(21, "algebraic", (x / abs_(x), sgn(x), real)),  # 0 / 0 is nan, the sign of 0 is 0
 ]
+
+# Two absolute values are dearer than one.
+ABSOLUTE_PRODUCTS = rules(
+    21,
+    "exact",
+    (abs_(x) * abs_(y), abs_(x * y), real),
+    (abs_(x) / abs_(y), abs_(x / y), real),
+)
 
 # ---- 22: distribution, where a quotient goes ----
 
@@ -263,13 +340,16 @@ COMPARISONS = [
 def compare_with_itself(context: Context, node: Apply) -> Variable | None:
     """x < x -> 0; x <= x -> 1, for integers (a nan is not equal to itself)"""
     a, b = node.inputs
-    if a is not b:
+    if a is not b or not (node.op in (lt, gt) or dtypes.is_discrete(a.dtype)):
         return None
-    if node.op in (lt, gt):
-        return _number(False, node)
-    if not dtypes.is_discrete(a.dtype):
-        return None
-    return _number(node.op is not neq, node)
+    return _number(node.op in (le, ge, eq), node)
+
+
+@rule(27, "algebraic", le, ge, eq, neq)
+def equal_to_itself(context: Context, node: Apply) -> Variable | None:
+    """x == x -> 1, x <= x -> 1, x != x -> 0, for floats too; wrong where x is nan"""
+    a, b = node.inputs
+    return _number(node.op is not neq, node) if a is b else None
 
 
 @rule(24, "exact", ge, lt, maximum)
@@ -282,38 +362,6 @@ def size_is_not_negative(context: Context, node: Apply) -> Variable | None:
         value = value_of_constant(bound)
         if value is not None and value <= 0:
             return size if node.op is maximum else _number(node.op is ge, node)
-    return None
-
-
-# ---- 25: choices ----
-
-
-@rule(25, "exact", switch)
-def switch_of_constant(context: Context, node: Apply) -> Variable | None:
-    """switch(constant, a, b) -> the branch; switch(c, a, a) -> a"""
-    condition, a, b = node.inputs
-    value = value_of_constant(condition)
-    if value is not None:
-        return a if value else b
-    return a if a is b else None
-
-
-# A nan that the user multiplies by 0 is nan.  In gradients the mask is outside already: see gradient/core.py.
-@rule(25, "algebraic", mul, true_div)
-def product_of_switch(context: Context, node: Apply) -> Variable | None:
-    """switch(c, a, 0) * k -> switch(c, a * k, 0); wrong where k is inf or nan"""
-    out = node.outputs[0]
-    for i, (masked, other) in enumerate((node.inputs, node.inputs[::-1])):
-        inner = masked.owner
-        if inner is None or inner.op is not switch or (node.op is true_div and i == 1):
-            continue
-        if not context.same_shape(masked, out) or masked.dtype != out.dtype:
-            continue
-        condition, a, b = inner.inputs
-        if value_of_constant(b) == 0:
-            return switch(condition, node.op(a, other), b)  # type: ignore[no-any-return]
-        if value_of_constant(a) == 0:
-            return switch(condition, a, node.op(b, other))  # type: ignore[no-any-return]
     return None
 
 
@@ -375,19 +423,21 @@ LAWS = [
     *DISTRIBUTION,
     *COMPARISONS,
     *compare_with_itself,
+    *equal_to_itself,
     *size_is_not_negative,
-    *switch_of_constant,
+    *CHOICES,
     *merge_casts,
     *LOGIC,
     *logic_with_constants,
     *WHOLE_UNITS,
+    *merge_integer_terms,
     *zero_times,
     *cancel_factors,
     *cancel_terms,
 ]
 
 # What avoids an overflow, or hides a nan.
-SAFER = [*INVERSES, *product_of_switch]
+SAFER = [*INVERSES, *merge_constant_terms, *product_of_switch]
 
 # What is only cheaper.
-CHEAPER = [*POWERS, *power_by_multiplication, *merge_constant_factors]
+CHEAPER = [*ABSOLUTE_PRODUCTS, *POWERS, *power_by_multiplication, *merge_constant_factors]

@@ -63,14 +63,32 @@ ELSEWHERE: dict[int, str] = {
     32: "the parts are rules 30 and 31: both cross-entropies are computed from logits, and so are their gradients",
     34: "erf and erfc are not declared yet",
     35: "the ops of linear algebra are not declared yet",
-    38: "belongs to the kernels, which come with the LLVM backend",
-    39: "belongs to the kernels, which come with the LLVM backend",
-    40: "schedule/memory.py: dead buffers are written into",
-    41: "schedule/memory.py: dead buffers are written into; locals die with the call",
+    38: "done where kernels are formed: kernels/fuse.py",
+    39: "done where kernels are formed: kernels/fuse.py; once formulas are expanded, `f(x, y)[i, j]` becomes "
+    "`f(x[i, j], y[i, j])` (rewrites/indexing.py)",
+    40: "schedule/memory.py: dead buffers are written into; kernels read and write in one pass",
+    41: "schedule/memory.py and kernels/plan.py: dead memory is used again",
     42: "there is no scan yet",
     43: "there is no scan yet",
     44: "there is no scan yet",
     45: "there is no scan yet",
+}
+
+# Forms of the specification without a rule, of numbers that have some, and why.
+LEFT_OUT: dict[int, str] = {
+    3: "results that nobody reads are dropped with their node; of an `ifelse` with several results all are computed",
+    8: "that a broadcast fits is checked by guards, so that no rule inserts an Assert",
+    9: "there is no tile and no split op: `join(x, x, x)` stays",
+    14: "`inc(zeros[i], y) -> set(zeros[i], y)` is for integers only, since 0.0 + -0.0 is 0.0",
+    16: "a mask stays a mask: there is no nonzero op, and NumPy gathers with either",
+    19: "`pow(x, 0.5)` stays: sqrt of -inf is nan and of -0.0 is -0.0, a power is inf and 0.0",
+    21: "`|a * b| -> |a| * |b|` would only serve cancellations such as `|a * b| / |a|`, and would have to be undone",
+    23: "`sum(join(x, y))` of arrays stays: adding up each piece alone changes the order of the additions",
+    25: "an op is not moved into or out of an `ifelse`, nor are two with one condition merged: the schedule runs what "
+    "only one branch needs in that branch, and a condition is computed once",
+    33: "argmax is an op of its own, which has no second result to be unused",
+    36: "what BLAS routine a product is belongs to the backends: NumPy's dot calls GEMM and GEMV itself; there is no "
+    "batched_dot op",
 }
 
 
@@ -96,6 +114,8 @@ def markdown() -> str:
         if rules:
             lines += ["| class | rule |", "|---|---|"]
             lines += [f"| {rule.numerics} | `{_escaped(rule.text)}` |" for rule in rules]
+        if number in LEFT_OUT:
+            lines.append(f"\nWithout a rule: {LEFT_OUT[number]}.")
     return "\n".join(lines).strip() + "\n"
 
 

@@ -26,13 +26,13 @@ from graphc.graph.bindings import ops
 from graphc.graph.fgraph import FunctionGraph, Interner
 from graphc.graph.op import Op
 from graphc.graph.pattern import Pattern
-from graphc.graph.traverse import toposort
 from graphc.graph.variable import Apply, Constant, Variable
 from graphc.ops.elementwise import Fill, cast
 from graphc.ops.shape import alloc
 
 Bindings = dict[Pattern, Variable]
-Replacement = Callable[["Context", Apply], "Variable | None"]
+# What a node is replaced by, or None: of a node with several results the replacements of each.
+Replacement = Callable[["Context", Apply], "Variable | list[Variable] | None"]
 
 # Which classes each value of `numerics=` allows.
 ALLOWED: dict[str, frozenset[str]] = {
@@ -49,6 +49,8 @@ class Rule:
     number: of the rule in the specification; numerics: its class; key: the op (or class of ops) it is tried on;
     replace: from a node to its replacement or None; text: how it is shown; site: where it is written.
     left, right: both sides, for a rule that is written as a pattern.
+    over: where not empty, it is tried only if an operand is made by one of these (ops, or classes of ops), or is a leaf
+        of such a class.
     """
 
     number: int
@@ -59,6 +61,7 @@ class Rule:
     site: Site | None
     left: Pattern | None = None
     right: Any = None
+    over: tuple[Any, ...] = ()
 
     def __str__(self) -> str:
         where = f" ({os.path.basename(self.site.filename)}:{self.site.lineno})" if self.site else ""
@@ -83,21 +86,87 @@ class Table:
 
     name: str
     rules: tuple[Rule, ...]
-    _index: dict[Any, tuple[Rule, ...]] = field(default_factory=dict, compare=False, repr=False)
+    _selections: dict[Any, Selection] = field(default_factory=dict, compare=False, repr=False)
 
-    def for_op(self, op: Op, allowed: frozenset[str], settled: Table | None = None) -> tuple[Rule, ...]:
-        """The rules to be tried on nodes of this op; those of `settled` have been tried already."""
-        key = (op if op.__props__ is None else type(op), allowed, settled.name if settled else None)
-        found = self._index.get(key)
+    def selection(self, allowed: frozenset[str], settled: Table | None = None) -> Selection:
+        """The rules of the classes `allowed`; those of `settled` have been tried already."""
+        key = (allowed, settled.name if settled else None)
+        found = self._selections.get(key)
         if found is None:
-            classes = type(op).__mro__
             tried = set(map(id, settled.rules)) if settled else ()
-            found = self._index[key] = tuple(
-                r
-                for r in self.rules
-                if r.numerics in allowed and id(r) not in tried and (r.key is op or r.key == op or r.key in classes)
-            )
+            chosen = [r for r in self.rules if r.numerics in allowed and id(r) not in tried]
+            found = self._selections[key] = Selection(chosen)
         return found
+
+
+class Selection:
+    """Rules, found by the look of a node: its op, what makes its operands, and whether these are one variable.
+
+    Most rules match few nodes, and the look settles most cases.  Of an op that no rule names, only the class is seen.
+    """
+
+    def __init__(self, rules: Sequence[Rule]) -> None:
+        self.rules = rules
+        patterns = [r.left for r in rules if r.left is not None]
+        tops = [p.op for left in patterns for p in left.operands if isinstance(p, Pattern)]
+        self._named = {op for op in (*tops, *(k for r in rules for k in (r.key, *r.over))) if isinstance(op, Op)}
+        self._families = {type(op) for op in self._named}
+        self._by_op: dict[Any, tuple[Rule, ...]] = {}
+        self._by_look: dict[Any, tuple[Rule, ...]] = {}
+
+    def for_node(self, node: Apply) -> tuple[Rule, ...]:
+        """The rules to be tried on a node."""
+        seen = self._seen(node.op)
+        rules = self._by_op.get(seen)
+        if rules is None:
+            classes = _class(seen).__mro__
+            rules = self._by_op[seen] = tuple([r for r in self.rules if r.key == seen or r.key in classes])
+        inputs = node.inputs
+        if not rules or not 0 < len(inputs) <= _MOST_OPERANDS:
+            return rules
+        look = (
+            seen,
+            inputs[0] is inputs[-1],
+            *[type(x) if x.owner is None else self._seen(x.owner.op) for x in inputs],
+        )
+        found = self._by_look.get(look)
+        if found is None:
+            found = self._by_look[look] = tuple([r for r in rules if _may_match(r, look)])
+        return found
+
+    def _seen(self, op: Op) -> Any:
+        return op if type(op) in self._families and op in self._named else type(op)
+
+
+_MOST_OPERANDS = 4
+
+
+def _class(seen: Any) -> type:
+    return seen if isinstance(seen, type) else type(seen)
+
+
+def _may_match(r: Rule, look: Sequence[Any]) -> bool:
+    """Whether a rule on the op of a node may match one of this look."""
+    _, alike, *tops = look
+    if r.over:
+        return any(top == wanted or wanted in _class(top).__mro__ for top in tops for wanted in r.over)
+    if r.left is None:
+        return True
+    operands = r.left.operands
+    if not alike and _is_wildcard(operands[0]) and operands[0] is operands[-1]:  # x * x
+        return False
+    orders = [operands, operands[::-1]] if getattr(r.left.op, "commutative", False) else [operands]
+    return any(all(map(_top_fits, order, tops)) for order in orders)
+
+
+def _is_wildcard(pattern: Any) -> bool:
+    return isinstance(pattern, Pattern) and pattern.op is None
+
+
+def _top_fits(pattern: Any, top: Any) -> bool:
+    if isinstance(pattern, Pattern):
+        return pattern.op is None or pattern.op == top
+    return issubclass(_class(top), (Constant, Fill))  # it has one known value
 
 
 def table(name: str, *parts: Table | Sequence[Rule] | Rule) -> Table:
@@ -130,13 +199,7 @@ def rules(number: int, numerics: str, *pairs: tuple[Any, ...]) -> list[Rule]:
 
 
 def _pattern_rule(left: Pattern, right: Any, condition: Callable[..., bool] | None) -> Replacement:
-    orders = [left.operands]
-    if getattr(left.op, "commutative", False):
-        orders.append(left.operands[::-1])
-
     def replace(context: Context, node: Apply) -> Variable | None:
-        if not any([all(map(_may_match, order, node.inputs)) for order in orders]):
-            return None
         dtype = node.outputs[0].dtype
         for found in match(left, node.outputs[0], {}):
             # A law of arithmetic holds within one dtype: int ** 2.0 is no integer, and x + (-y) no x - y of uint8 y.
@@ -171,14 +234,6 @@ def match(pattern: Any, variable: Variable, found: Bindings) -> Iterator[Binding
         yield from _match_operands(pattern.operands, node.inputs[::-1], found)
 
 
-def _may_match(pattern: Any, variable: Variable) -> bool:
-    """A quick look at the top of a pattern, which settles most cases."""
-    node = variable.owner
-    if not isinstance(pattern, Pattern):
-        return isinstance(variable, Constant) if node is None else isinstance(node.op, Fill)
-    return pattern.op is None or (node is not None and (node.op is pattern.op or node.op == pattern.op))
-
-
 def _match_operands(patterns: Sequence[Any], variables: Sequence[Variable], found: Bindings) -> Iterator[Bindings]:
     if not patterns:
         yield found
@@ -203,14 +258,17 @@ def value_of_constant(variable: Variable) -> Any:
     return variable.scalar() if isinstance(variable, Constant) else None
 
 
-def rule(number: int, numerics: str, *keys: Any) -> Callable[[Replacement], list[Rule]]:
-    """Declare a rule by a function; it is tried on nodes of the ops, or classes of ops, in `keys`."""
+def rule(number: int, numerics: str, *keys: Any, over: tuple[Any, ...] = ()) -> Callable[[Replacement], list[Rule]]:
+    """Declare a rule by a function; it is tried on nodes of the ops, or classes of ops, in `keys`.
+
+    over: only if an operand is made by one of these (ops, or classes of ops), or is a leaf of such a class.
+    """
 
     def declare(function: Replacement) -> list[Rule]:
         code = function.__code__
         site = Site(code.co_filename, code.co_firstlineno, function.__name__)
         text = f"{function.__name__}: {(function.__doc__ or '').strip().splitlines()[0]}"
-        return [Rule(number, numerics, key, function, text, site) for key in keys]
+        return [Rule(number, numerics, key, function, text, site, over=over) for key in keys]
 
     return declare
 
@@ -227,6 +285,7 @@ class Context:
         self.doubtful = False
         self._graph = graph
         self._readers: dict[Variable, int] | None = None
+        self._former: dict[Variable, Variable | None] = {}  # variable -> the one of the graph whose place it took
 
     def shape(self, variable: Variable) -> tuple[Any, ...]:
         """The sizes of a variable."""
@@ -240,12 +299,19 @@ class Context:
         """Whether a variable of the graph, as it was before this phase, had exactly one reader."""
         if self._readers is None:
             self._readers = dict.fromkeys(self._graph.roots, 1)
-            for node in toposort(self._graph.roots):
+            for node in self._graph.nodes:
                 for x in node.inputs:
                     self._readers[x] = self._readers.get(x, 0) + 1
-        once = self._readers.get(variable) == 1
+        known = variable if variable in self._readers else self._former.get(variable)
+        once = known is not None and self._readers.get(known) == 1
         self.doubtful = self.doubtful or not once
         return once
+
+    def succeed(self, new: Variable, old: Variable) -> None:
+        """Note that `new` takes the place of `old`: what read the one reads the other from now on."""
+        former = self._former.get(old, old)
+        if self._former.setdefault(new, former) is not former:
+            self._former[new] = None  # it takes the place of several
 
     def occurs(self, op: Op) -> bool:
         """Whether there is, or was, a node of this op."""
@@ -254,6 +320,8 @@ class Context:
 
 def same_sizes(a: Sequence[Any], b: Sequence[Any]) -> bool:
     """Whether two shapes are known to be equal."""
+    if a is b:
+        return True
     return len(a) == len(b) and all(n is m or (isinstance(n, int) and n == m) for n, m in zip(a, b, strict=True))
 
 
@@ -267,32 +335,62 @@ def rewrite(
     trace: list[Applied] = []
     while True:
         driver = _Driver(graph, rules, ALLOWED[numerics], settled)
-        image = driver.normal_forms(graph.roots)
-        graph = graph.map(lambda x, image=image: image.get(x, x))  # type: ignore[misc]
-        trace += driver.trace
+        image = driver.normal_forms()
+        if driver.trace:
+            graph = graph.map(lambda x, image=image: image.get(x, x))  # type: ignore[misc]
+            trace += driver.trace
         if not (driver.trace and driver.context.doubtful):
-            graph.table.normal = set(image.values())
+            graph.table.normal = {x for node in graph.nodes for x in node.outputs}
             return graph, trace
 
 
 class _Driver:
     def __init__(self, graph: FunctionGraph, rules: Table, allowed: frozenset[str], settled: Table | None) -> None:
         self.context = Context(graph)
+        self.graph = graph
         self.table = graph.table
-        self.rules = rules
-        self.allowed = allowed
-        self.settled = settled
+        self.for_new = rules.selection(allowed)
+        self.for_old = rules.selection(allowed, settled)
         self.old = graph.table.normal if settled is not None else frozenset()
         self.trace: list[Applied] = []
-        self.image: dict[Variable, Variable] = {}
+        self.image: dict[Variable, Variable] = {}  # variable -> normal form, of all but leaves
+        self.replaced: dict[Variable, Variable] = {}  # what a variable is rewritten to, while that is not yet normal
+        self.depth: dict[Variable, int] = {}
         self.limit = int(config.rewrite.steps)
 
-    def normal_forms(self, roots: Sequence[Variable]) -> dict[Variable, Variable]:
+    def normal_forms(self) -> dict[Variable, Variable]:
         """Variable -> normal form, for the roots and all they depend on."""
         image = self.image
-        replaced: dict[Variable, Variable] = {}  # what a variable is rewritten to, while that is not yet normal
-        depth: dict[Variable, int] = {}
-        stack = list(roots)
+        nodes = self.graph.nodes
+        start = self._first_to_change()
+        if start < len(nodes):
+            image.update([(x, x) for node in nodes[:start] for x in node.outputs])
+        for node in nodes[start:]:
+            changed = any([image.get(y, y) is not y for y in node.inputs])
+            for x in node.outputs:
+                if x in image:
+                    continue  # it occurred in a replacement
+                new = self._on_normal_inputs(x) if changed else self._rewritten(x)
+                if new is x:
+                    image[x] = x
+                else:
+                    self.replaced[x] = new
+                    self._settle(x)
+        return image
+
+    def _first_to_change(self) -> int:
+        """The position of the first node that a rule applies to: in most phases there is none."""
+        for position, node in enumerate(self.graph.nodes):
+            rules = self.for_old if node.outputs[0] in self.old else self.for_new
+            if rules.for_node(node) and any([self._rewritten(x) is not x for x in node.outputs]):
+                self.trace.clear()
+                return position
+        return len(self.graph.nodes)
+
+    def _settle(self, variable: Variable) -> None:
+        """Bring a variable, and all that it is rewritten to on the way, into normal form."""
+        image, replaced, depth = self.image, self.replaced, self.depth
+        stack = [variable]
         while stack:
             x = stack[-1]
             if x in image:
@@ -315,6 +413,7 @@ class _Driver:
                 image[x] = x
             elif new in image:
                 image[x] = image[new]
+                self.context.succeed(image[x], x)
                 users = self.table.origin.get(x)
                 if users:
                     self.table.origin.setdefault(image[x], users)
@@ -324,15 +423,15 @@ class _Driver:
                 if depth[new] > self.limit:
                     raise RewriteError(self._cycle(x))
                 stack.append(new)
-        return image
 
     def _on_normal_inputs(self, x: Variable) -> Variable:
         """The same op on the normal forms of its inputs."""
         node = x.owner
         assert node is not None
-        outputs = self.table.apply(node.op, [self.image[y] for y in node.inputs], node.outputs, node.site)
+        outputs = self.table.apply(node.op, [self.image.get(y, y) for y in node.inputs], node.outputs, node.site)
         for new, old in zip(outputs, node.outputs, strict=True):
             self.table.succeed(new, old)
+            self.context.succeed(new, old)
         return outputs[x.index or 0]
 
     def _rewritten(self, x: Variable) -> Variable:
@@ -340,8 +439,10 @@ class _Driver:
         node = x.owner
         if node is None:
             return x
-        for r in self.rules.for_op(node.op, self.allowed, self.settled if x in self.old else None):
+        for r in (self.for_old if x in self.old else self.for_new).for_node(node):
             found = r.replace(self.context, node)
+            if isinstance(found, list):
+                found = found[x.index or 0]
             if found is None:
                 continue
             after = self._fitted(found, x, node)

@@ -5,21 +5,31 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from graphc import dtypes
+from graphc.graph.sizes import Shape, Size
 from graphc.graph.variable import Apply, Constant, Variable
 from graphc.ops.declare import Elementwise
 from graphc.ops.elementwise import Fill, add
-from graphc.ops.indexing import IncSubtensor, Subtensor, as_index, entries, is_basic
+from graphc.ops.indexing import AdvancedSubtensor, IncSubtensor, Subtensor, as_index, entries, is_basic
+from graphc.ops.matmul import Dot, dot
+from graphc.ops.nnet import AlongAxis
 from graphc.ops.reduction import Reduction
-from graphc.ops.shape import Alloc, ARange, DimShuffle, Join, Stack, concatenate
+from graphc.ops.shape import ARange, DimShuffle, Join, Stack, concatenate, dimshuffle, stack
 from graphc.rewrites.engine import Context, rule, same_sizes, value_of_constant
+from graphc.rewrites.shapes import is_one, value_broadcast
+
+# A join of more pieces is left alone: looking through all of them for every index would cost time.
+MOST_PIECES = 64
 
 Item = Any  # what stands between the brackets for one axis: an int, a Variable or a slice
 
 
-def items_of(node: Apply, first: int = 1) -> list[Item]:
-    """The index of a node as a user would write it, with ints for constants."""
+def items_of(node: Apply) -> list[Item]:
+    """The index of a node that reads or writes, as a user would write it, with ints for constants."""
     op: Any = node.op
+    first = 2 if isinstance(op, IncSubtensor) else 1
     arguments = [int(a.data) if isinstance(a, Constant) and a.ndim == 0 else a for a in node.inputs[first:]]
     return list(as_index(op.pattern, arguments))
 
@@ -33,7 +43,7 @@ def _whole(item: Item) -> bool:
 
 @rule(11, "exact", Subtensor)
 def drop_useless_bounds(context: Context, node: Apply) -> Variable | None:
-    """x[0:shape(x)[0]] -> x[:], x[:] -> x; x[-1] -> x[n - 1] for a known length n"""
+    """x[0:shape(x)[0]] -> x[:], x[:] -> x; x[-1] -> x[n - 1] and x[-2:] -> x[n - 2:] for a known length n"""
     source = node.inputs[0]
     sizes = context.table.shape(source)
     items = items_of(node)
@@ -55,10 +65,16 @@ def _simpler(context: Context, item: Item, n: Any) -> Item:
     step = None if item.step == 1 else item.step
     start, stop = item.start, item.stop
     if step is None or (isinstance(step, int) and step > 0):
+        start, stop = _from_front(start, n), _from_front(stop, n)
         start = None if isinstance(start, int) and start == 0 else start
         stop = None if _reaches(context, stop, n) else stop
     new = slice(start, stop, step)
     return item if new == item else new
+
+
+def _from_front(bound: Item, n: Any) -> Item:
+    """The bound of a slice, counted from the front where the length is known."""
+    return max(bound + n, 0) if isinstance(bound, int) and bound < 0 and isinstance(n, int) else bound
 
 
 def _reaches(context: Context, stop: Item, n: Any) -> bool:
@@ -111,15 +127,22 @@ def _composed(first: slice, second: Item, n: Any) -> Item:
         stop = left[-1] + (1 if left.step > 0 else -1)
         return slice(left[0], None if stop < 0 else stop, left.step)
     # Without the length: from the front, forwards, with no end that could cut the second index short.
-    start, step = first.start or 0, first.step or 1
+    start, step = _given(first.start, 0), _given(first.step, 1)
     plain = isinstance(start, int) and start >= 0 and isinstance(step, int) and step > 0 and first.stop is None
     if not plain:
         return None
+    if isinstance(second, int):
+        return start + second * step if second >= 0 else None
     if isinstance(second, slice) and _constant(second):
         a, b, c = second.start or 0, second.stop, second.step or 1
         if a >= 0 and c > 0 and (b is None or b >= 0):
             return slice(start + a * step, None if b is None else start + b * step, step * c)
     return None
+
+
+def _given(bound: Item, default: Any) -> Any:
+    """A bound of a slice, or what its absence stands for."""
+    return default if bound is None else bound
 
 
 def _constant(item: Item) -> bool:
@@ -133,31 +156,78 @@ def _constant(item: Item) -> bool:
 
 @rule(13, "exact", Subtensor)
 def lift_through_elementwise(context: Context, node: Apply) -> Variable | None:
-    """f(x, y)[i] -> f(x[i], y[i]), if nobody else reads f(x, y)"""
-    (source, *arguments) = node.inputs
+    """f(x, y)[i] -> f(x[i], y[i]), if nobody else reads f(x, y); an axis that is broadcast needs no index"""
+    source = node.inputs[0]
     inner = source.owner
     op: Any = node.op
     if inner is None or not isinstance(inner.op, Elementwise) or isinstance(inner.op, Fill):
         return None
     if not is_basic(op.pattern) or not context.read_once(source):
         return None
-    shape = context.table.shape(source)
-    if any(x.ndim and not same_sizes(context.table.shape(x), shape) for x in inner.inputs):
+    items, shape = items_of(node), context.table.shape(source)
+    parts = [_part(context, x, items, shape) for x in inner.inputs]
+    return None if any(x is None for x in parts) else inner.op(*parts)
+
+
+# What is as well computed twice as kept.
+_STEPS = frozenset({"add", "sub", "mul", "neg", "maximum", "minimum", "cast", "switch"})
+
+
+@rule(39, "exact", AdvancedSubtensor)
+def gather_before_elementwise(context: Context, node: Apply) -> Variable | None:
+    """f(x, y)[i, j] -> f(x[i, j], y[i, j]) for vectors of indices, if f is one step or nobody else reads it"""
+    source, *indices = node.inputs
+    inner = source.owner
+    op: Any = node.op
+    if inner is None or not isinstance(inner.op, Elementwise) or isinstance(inner.op, Fill):
         return None
-    return inner.op(*(op(x, *arguments) if x.ndim else x for x in inner.inputs))  # type: ignore[no-any-return]
+    if any(entry != "array" for entry in op.pattern) or any(i.ndim != 1 for i in indices):
+        return None
+    if source.ndim < 2 or not (inner.op.name in _STEPS or context.read_once(source)):
+        return None
+    parts = [_gathered(context, x, indices, context.table.shape(source)) for x in inner.inputs]
+    return None if any(x is None for x in parts) else inner.op(*parts)
+
+
+def _gathered(context: Context, x: Variable, indices: Sequence[Variable], shape: Shape) -> Variable | None:
+    """What a gather from an array of this shape takes of `x`, which broadcasts to that; None where sizes may differ."""
+    sizes = context.table.shape(x)
+    missing = len(shape) - len(sizes)
+    kept: list[int] = []
+    for axis, (n, size) in enumerate(zip(sizes, shape[missing:], strict=True)):
+        if same_sizes([n], [size]):
+            kept.append(axis)
+        elif not is_one(n):
+            return None
+    if len(kept) < x.ndim:
+        x = dimshuffle(x, *kept)
+    return x[tuple(indices[missing + axis] for axis in kept)] if kept else x
 
 
 @rule(13, "exact", Subtensor)
 def lift_through_broadcast(context: Context, node: Apply) -> Variable | None:
-    """alloc(scalar, shape)[i] -> alloc(scalar, the new shape), for slices"""
-    inner = node.inputs[0].owner
+    """alloc(x, shape)[i] -> alloc(x[i], the new shape), where the index cannot be out of range"""
+    source = node.inputs[0]
+    value = value_broadcast(source)
     op: Any = node.op
-    if inner is None or not isinstance(inner.op, Alloc | Fill):
+    if value is None or not is_basic(op.pattern) or not _cannot_fail(context, node):
         return None
-    if not all(entry.startswith("slice:") for entry in op.pattern):
-        return None  # an index may be out of range, and must say so
-    value = inner.inputs[0] if isinstance(inner.op, Alloc) else inner.inputs[1]
-    return value if value.ndim == 0 else None  # the driver broadcasts it
+    return _part(context, value, items_of(node), context.table.shape(source))  # the driver broadcasts it
+
+
+def _part(context: Context, x: Variable, items: Sequence[Item], shape: Shape) -> Variable | None:
+    """What the index of an array of this shape takes of `x`, which broadcasts to that; None where sizes may differ."""
+    sizes = context.table.shape(x)
+    missing = len(shape) - len(sizes)
+    own: list[Item] = []
+    for item, n, size in zip(items[missing:], sizes, shape[missing:], strict=True):
+        if is_one(n) and not is_one(size):
+            own.append(slice(None) if isinstance(item, slice) else 0)
+        elif same_sizes([n], [size]):
+            own.append(item)
+        else:
+            return None
+    return x if all(map(_whole, own)) else x[tuple(own)]
 
 
 @rule(13, "exact", Subtensor)
@@ -183,7 +253,7 @@ def lift_through_dimshuffle(context: Context, node: Apply) -> Variable | None:
     """x.dimshuffle(1, 0)[i] -> x[:, i].dimshuffle(...)"""
     inner = node.inputs[0].owner
     op: Any = node.op
-    if inner is None or not isinstance(inner.op, DimShuffle) or not is_basic(op.pattern) or inner.op.dropped:
+    if inner is None or not isinstance(inner.op, DimShuffle) or not is_basic(op.pattern):
         return None
     x = inner.inputs[0]
     items: list[Item] = [slice(None)] * x.ndim
@@ -200,6 +270,77 @@ def lift_through_dimshuffle(context: Context, node: Apply) -> Variable | None:
         if isinstance(item, slice):
             order.append("x" if place == "x" else taken.index(int(place)))
     return x[tuple(items)].dimshuffle(*order)  # type: ignore[no-any-return]
+
+
+@rule(13, "exact", Subtensor)
+def lift_through_join(context: Context, node: Apply) -> Variable | None:
+    """join(x, y)[i] -> x[i], if the index is inside one piece"""
+    inner = node.inputs[0].owner
+    op: Any = node.op
+    if inner is None or not isinstance(inner.op, Join) or not is_basic(op.pattern):
+        return None
+    if len(inner.inputs) > MOST_PIECES:
+        return None
+    items, axis = items_of(node), inner.op.axis
+    total = context.table.shape(node.inputs[0])[axis]
+    start: Size = 0
+    for piece in inner.inputs:
+        stop = context.table.add(start, context.table.shape(piece)[axis])
+        item = _inside(context, items[axis], start, stop, total)
+        if item is not None:
+            items[axis] = item
+            return piece if all(map(_whole, items)) else piece[tuple(items)]
+        start = stop
+    return None
+
+
+def _inside(context: Context, item: Item, start: Size, stop: Size, total: Size) -> Item | None:
+    """What an index of `total` elements is for those from `start` to `stop`; None if it may reach beyond."""
+    if isinstance(item, int):
+        return item - start if isinstance(start, int) and isinstance(stop, int) and start <= item < stop else None
+    if not isinstance(item, slice):
+        return None
+    low: Any = context.table.find(_given(item.start, 0))
+    high: Any = context.table.find(_given(item.stop, total))
+    step = _given(item.step, 1)
+    if step == 1 and same_sizes([low, high], [start, stop]):
+        return slice(None)
+    if not all(isinstance(n, int) for n in (low, high, step, start, stop)) or step < 0:
+        return None
+    return slice(low - start, high - start, step) if start <= low <= high <= stop else None
+
+
+@rule(13, "rounding", Subtensor)  # BLAS adds up one row in another order than a matrix
+def lift_through_dot(context: Context, node: Apply) -> Variable | None:
+    """dot(x, y)[i] -> dot(x[i], y), dot(x, y)[:, j] -> dot(x, y[:, j]), if nobody else reads the product"""
+    source = node.inputs[0]
+    op: Any = node.op
+    if source.owner is None or not isinstance(source.owner.op, Dot):
+        return None
+    if not is_basic(op.pattern) or not context.read_once(source):
+        return None
+    x, y = source.owner.inputs
+    items = items_of(node)
+    if x.ndim == 2 and not _whole(items[0]):
+        x = x[items[0]]
+    if y.ndim == 2 and not _whole(items[-1]):
+        y = y[:, items[-1]]
+    return dot(x, y)
+
+
+@rule(13, "rounding", Subtensor)  # NumPy adds up a row alone in another order than the rows of a matrix
+def lift_through_softmax(context: Context, node: Apply) -> Variable | None:
+    """softmax(x, axis=1)[i] -> softmax(x[i], axis=0), and likewise logsoftmax, if nobody else reads it"""
+    source = node.inputs[0]
+    inner = source.owner
+    op: Any = node.op
+    if inner is None or not isinstance(inner.op, AlongAxis) or not inner.op.definition.keeps_axis:
+        return None
+    items, axis = items_of(node), inner.op.axis
+    if not is_basic(op.pattern) or not _whole(items[axis]) or not context.read_once(source):
+        return None
+    new_axis = sum(isinstance(item, slice) for item in items[:axis])
+    return AlongAxis(inner.op.name, new_axis)(inner.inputs[0][tuple(items)])  # type: ignore[no-any-return]
 
 
 # ---- 9, 16: the parts of what was put together ----
@@ -263,6 +404,20 @@ def join_slices(context: Context, node: Apply) -> Variable | None:
     return concatenate(merged, axis) if len(merged) < len(node.inputs) else None
 
 
+@rule(9, "exact", Join)
+def join_stacks(context: Context, node: Apply) -> Variable | None:
+    """join(stack(a, b), stack(c)) -> stack(a, b, c), along the axis of the stacks"""
+    op: Any = node.op
+    parts: list[Variable] = []
+    for piece in node.inputs:
+        if piece.owner is None or piece.owner.op != Stack(op.axis):
+            return None
+        parts += piece.owner.inputs
+    if len(parts) > MOST_PIECES or any(part.dtype != node.outputs[0].dtype for part in parts):
+        return None
+    return stack(parts, op.axis)
+
+
 def _adjacent(first: Variable, second: Variable, axis: int) -> Variable | None:
     """One slice for two that follow each other along `axis`."""
     a, b = first.owner, second.owner
@@ -303,18 +458,18 @@ def read_what_was_written(context: Context, node: Apply) -> Variable | None:
     x, y = write.inputs[:2]
     if write.op.add:
         return add(op(x, *node.inputs[1:]), y)  # type: ignore[no-any-return]
-    return y if _cannot_fail(context, x, node) else None  # the driver broadcasts it to the shape of the place
+    return y if _cannot_fail(context, node) else None  # the driver broadcasts it to the shape of the place
 
 
 @rule(14, "exact", IncSubtensor)
 def write_that_changes_nothing(context: Context, node: Apply) -> Variable | None:
-    """set(x[i], x[i]) -> x; set(set(x[i], y)[i], z) -> set(x[i], z); set(x[:], y) -> y"""
+    """set(x[i], x[i]) -> x; set(set(x[i], y)[i], z) -> set(x[i], z); set(x[:], y) -> y; inc(x[i], 0) -> x"""
     op: Any = node.op
     x, y, *index = node.inputs
     read = y.owner
     if not op.add and read is not None and isinstance(read.op, Subtensor) and read.op.pattern == op.pattern:
         same = read.inputs[0] is x and _same(read.inputs[1:], index)
-        if same and _cannot_fail(context, x, read):
+        if same and _cannot_fail(context, read):
             return x
     inner = x.owner
     if not op.add and inner is not None and isinstance(inner.op, IncSubtensor) and inner.op.pattern == op.pattern:
@@ -323,6 +478,8 @@ def write_that_changes_nothing(context: Context, node: Apply) -> Variable | None
             return op(inner.inputs[0], y, *index)  # type: ignore[no-any-return]
     if all(entry == "slice:---" for entry in op.pattern):
         return add(x, y) if op.add else y
+    if op.add and _adds_nothing(y) and _cannot_fail(context, node):
+        return x
     return None
 
 
@@ -356,16 +513,19 @@ def chain_increments(context: Context, node: Apply) -> Variable | None:
     return None
 
 
-def _cannot_fail(context: Context, x: Variable, read: Apply) -> bool:
-    """Whether an index is in range for certain: a write that is dropped must not take its IndexError along."""
-    if not is_basic(read.op.pattern):  # type: ignore[attr-defined]
-        return False
-    items = items_of(read)
-    sizes = context.table.shape(x)
-    return all(
+def _cannot_fail(context: Context, node: Apply) -> bool:
+    """Whether an index is in range for certain: a node that is dropped must not take its IndexError along."""
+    op: Any = node.op
+    return is_basic(op.pattern) and all(
         isinstance(item, slice) or (isinstance(item, int) and isinstance(n, int) and -n <= item < n)
-        for item, n in zip(items, sizes, strict=True)
+        for item, n in zip(items_of(node), context.table.shape(node.inputs[0]), strict=True)
     )
+
+
+def _adds_nothing(y: Variable) -> bool:
+    """Whether `y` is an integer 0, or -0.0: -0.0 + 0.0 is 0.0."""
+    value = value_of_constant(y)
+    return value == 0 and not isinstance(value, complex) and bool(dtypes.is_discrete(y.dtype) or np.signbit(value))
 
 
 def _same(first: Sequence[Variable], second: Sequence[Variable]) -> bool:
@@ -373,7 +533,13 @@ def _same(first: Sequence[Variable], second: Sequence[Variable]) -> bool:
 
 
 # Not before formulas have been recognised: log(softmax(x))[i] is one, log(softmax(x)[i]) of its parts is none.
-LIFTS = [*lift_through_reduction, *lift_through_dimshuffle, *lift_through_elementwise]
+LIFTS = [
+    *lift_through_reduction,
+    *lift_through_dimshuffle,
+    *lift_through_elementwise,
+    *lift_through_dot,
+    *lift_through_softmax,
+]
 
 INDEXING = [
     *drop_useless_bounds,
@@ -383,8 +549,9 @@ INDEXING = [
     *write_that_changes_nothing,
     *increment_of_zeros,
     *lift_through_broadcast,
+    *lift_through_join,
     *gather_of_range,
     *join_slices,
+    *join_stacks,
     *chain_increments,
 ]
-

@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import reduce
 from typing import Any
 
 from graphc import dtypes
+from graphc.graph.sizes import Size
 from graphc.graph.types import TensorType
 from graphc.graph.variable import Apply, Constant, Variable
-from graphc.ops.elementwise import Fill, cast, exp, log, mul, sqr, tanh, true_div
+from graphc.ops.declare import Elementwise
+from graphc.ops.elementwise import add, cast, exp, log, maximum, minimum, mul, sqr, tanh, true_div
 from graphc.ops.matmul import Dot
 from graphc.ops.nnet import AlongAxis, sigmoid, softplus
 from graphc.ops.reduction import ArgExtremum, Reduction
 from graphc.ops.reduction import sum as total
-from graphc.ops.shape import Alloc, DimShuffle, dimshuffle
+from graphc.ops.shape import DimShuffle, Stack, dimshuffle
 from graphc.rewrites.engine import Context, rule, value_of_constant
+from graphc.rewrites.shapes import is_one, value_broadcast
 
 # Constants outside these bounds may overflow or underflow where the sum of the rest does not.
 SMALLEST, LARGEST = 2.0**-20, 2.0**20
@@ -25,31 +30,109 @@ MONOTONIC = (exp, tanh, sigmoid, softplus)
 @rule(23, "rounding", Reduction)
 def constant_out_of_sum(context: Context, node: Apply) -> Variable | None:
     """sum(c * x) -> c * sum(x), sum(x / c) -> sum(x) / c, for a constant 2**-20 <= |c| <= 2**20"""
-    return _out_of_sum(node, lambda c: not isinstance(c, complex) and SMALLEST <= abs(c) <= LARGEST)
+    return _out_of_sum(context, node, lambda c: _moderate(value_of_constant(c)))
 
 
 @rule(23, "algebraic", Reduction)
-def any_constant_out_of_sum(context: Context, node: Apply) -> Variable | None:
-    """sum(c * x) -> c * sum(x), for any constant: may overflow where the left side does not"""
-    return _out_of_sum(node, lambda c: True)
+def factor_out_of_sum(context: Context, node: Apply) -> Variable | None:
+    """sum(c * x) -> c * sum(x), sum(x / c) -> sum(x) / c, for any c without the axes summed: the sum may overflow"""
+    return _out_of_sum(context, node, lambda c: True)
 
 
-def _out_of_sum(node: Apply, allowed: Any) -> Variable | None:
+def _moderate(c: Any) -> bool:
+    return c is not None and not isinstance(c, complex) and SMALLEST <= abs(c) <= LARGEST
+
+
+def _out_of_sum(context: Context, node: Apply, allowed: Callable[[Variable], bool]) -> Variable | None:
     op: Any = node.op
     (inner,) = node.inputs
     if op.name != "sum" or inner.owner is None or not dtypes.is_inexact(inner.dtype) or inner.dtype != op.dtype:
         return None
-    first, second = inner.owner.inputs[0], inner.owner.inputs[-1]
-    if inner.owner.op is mul:
-        for c, x in ((first, second), (second, first)):
-            value = value_of_constant(c)
-            if value is not None and c.ndim == 0 and x.dtype == op.dtype and x.ndim == inner.ndim and allowed(value):
-                return c * op(x)  # type: ignore[no-any-return]
-    if inner.owner.op is true_div:
-        value = value_of_constant(second)
-        if value and second.ndim == 0 and first.dtype == op.dtype and allowed(value):
-            return op(first) / second  # type: ignore[no-any-return]
+    if inner.owner.op not in (mul, true_div):
+        return None
+    first, second = inner.owner.inputs
+    for c, x in [(second, first)] if inner.owner.op is true_div else [(first, second), (second, first)]:
+        if x.dtype != op.dtype or not context.same_shape(x, inner) or not allowed(c):
+            continue
+        factor = _without_reduced(context, c, op, inner)
+        if factor is not None and not (inner.owner.op is true_div and value_of_constant(c) == 0):
+            return inner.owner.op(op(x), factor)  # type: ignore[no-any-return]
     return None
+
+
+def _without_reduced(context: Context, c: Variable, op: Reduction, x: Variable) -> Variable | None:
+    """`c`, which broadcasts against `x`, in the shape of the reduced `x`; None if it varies along a reduced axis."""
+    missing = x.ndim - c.ndim
+    reduced = [axis - missing for axis in op.axes(x) if axis >= missing]
+    if not all(is_one(context.shape(c)[axis]) for axis in reduced):
+        return None
+    return c if op.keepdims else dimshuffle(c, *(axis for axis in range(c.ndim) if axis not in reduced))
+
+
+@rule(23, "rounding", Reduction)
+def constant_out_of_prod(context: Context, node: Apply) -> Variable | None:
+    """prod(c * x) -> c ** n * prod(x), for a constant c and a known n with 2**-20 <= |c ** n| <= 2**20"""
+    return _out_of_prod(context, node, lambda c, n: isinstance(n, int) and _moderate(c) and _moderate(float(c) ** n))
+
+
+@rule(23, "algebraic", Reduction)
+def any_constant_out_of_prod(context: Context, node: Apply) -> Variable | None:
+    """prod(c * x) -> c ** n * prod(x), for any constant: c ** n may overflow where the left side does not"""
+    return _out_of_prod(context, node, lambda c, n: c is not None)
+
+
+def _out_of_prod(context: Context, node: Apply, allowed: Callable[[Any, Size], bool]) -> Variable | None:
+    op: Any = node.op
+    (inner,) = node.inputs
+    if op.name != "prod" or inner.owner is None or not dtypes.is_inexact(inner.dtype) or inner.dtype != op.dtype:
+        return None
+    if inner.owner.op is not mul:
+        return None
+    n = context.table.total([context.shape(inner)[axis] for axis in op.axes(inner)])
+    for c, x in (inner.owner.inputs, inner.owner.inputs[::-1]):
+        if c.ndim == 0 and x.dtype == op.dtype and allowed(value_of_constant(c), n):
+            return c ** cast(context.table.size_variable(n), op.dtype) * op(x)  # type: ignore[no-any-return]
+    return None
+
+
+@rule(23, "exact", Reduction)
+def reduction_over_all_axes(context: Context, node: Apply) -> Variable | None:
+    """sum(x, axis=(0, 1)) -> sum(x), if these are all axes"""
+    op: Any = node.op
+    (x,) = node.inputs
+    if type(op) is not Reduction or op.axis is None or len(op.axis) < x.ndim:
+        return None
+    return Reduction(op.name, None, op.keepdims, op.dtype)(x)  # type: ignore[no-any-return]
+
+
+@rule(23, "exact", Reduction)
+def extremum_of_stack(context: Context, node: Apply) -> Variable | None:
+    """max(stack(x, y)) -> maximum(x, y), and likewise min, along the axis of the stack"""
+    return _of_stack(node, {"max": maximum, "min": minimum})
+
+
+@rule(23, "stable", Reduction)  # not exact: a sum begins at 0.0
+def sum_of_stack(context: Context, node: Apply) -> Variable | None:
+    """sum(stack(x, y)) -> x + y, and likewise prod, along the axis of the stack"""
+    return _of_stack(node, {"sum": add, "prod": mul})
+
+
+# So many numbers NumPy adds one after the other; of more it makes eight sums.
+MOST_PARTS = 7
+
+
+def _of_stack(node: Apply, functions: dict[str, Elementwise]) -> Variable | None:
+    op: Any = node.op
+    (stacked,) = node.inputs
+    function = functions.get(op.name)
+    if type(op) is not Reduction or function is None or op.keepdims:
+        return None
+    if stacked.owner is None or not isinstance(stacked.owner.op, Stack) or len(stacked.owner.inputs) > MOST_PARTS:
+        return None
+    if op.axes(stacked) != (stacked.owner.op.axis,):
+        return None
+    parts = [cast(cast(x, stacked.dtype), op.dtype) for x in stacked.owner.inputs]
+    return reduce(function, parts)
 
 
 @rule(23, "exact", Reduction)
@@ -114,11 +197,8 @@ def _over_ones(context: Context, node: Apply) -> Variable | None:
 def sum_of_broadcast(context: Context, node: Apply) -> Variable | None:
     """sum(alloc(c, n)) -> c * n"""
     op: Any = node.op
-    inner = node.inputs[0].owner
-    if op.name != "sum" or inner is None or not isinstance(inner.op, Alloc | Fill):
-        return None
-    value = inner.inputs[0] if isinstance(inner.op, Alloc) else inner.inputs[1]
-    if value.ndim or value.dtype != op.dtype:
+    value = value_broadcast(node.inputs[0])
+    if op.name != "sum" or value is None or value.ndim or value.dtype != op.dtype:
         return None
     sizes = context.table.shape(node.inputs[0])
     count: Any = None
@@ -186,16 +266,21 @@ def _vector_along(x: Variable) -> tuple[int, Variable] | None:
 
 
 REDUCTIONS = [
+    *reduction_over_all_axes,
     *reduction_over_ones,
     *sum_over_ones,
     *extremum_of_extremum,
     *sum_of_sum_of_integers,
     *sum_of_sum,
     *sum_of_broadcast,
+    *extremum_of_stack,
+    *sum_of_stack,
     *argmax_of_monotonic,
     *argmax_of_log,
     *dot_of_zeros,
     *sum_of_squared_outer,
     *constant_out_of_sum,
-    *any_constant_out_of_sum,
+    *factor_out_of_sum,
+    *constant_out_of_prod,
+    *any_constant_out_of_prod,
 ]

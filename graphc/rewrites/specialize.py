@@ -8,6 +8,7 @@ from graphc.ops.shape import alloc
 from graphc.rewrites.algebra import CHEAPER
 from graphc.rewrites.engine import Context, rule, table
 from graphc.rewrites.indexing import LIFTS
+from graphc.rewrites.shapes import RESHAPE_LIFTS
 from graphc.rewrites.stabilize import STABILIZE
 
 
@@ -19,5 +20,4 @@ def fill_to_alloc(context: Context, node: Apply) -> Variable | None:
     return alloc(node.inputs[1], [context.table.size_variable(n) for n in context.table.shape(node.outputs[0])])
 
 
-SPECIALIZE = table("specialize", STABILIZE, CHEAPER, LIFTS, fill_to_alloc)
-
+SPECIALIZE = table("specialize", STABILIZE, CHEAPER, LIFTS, RESHAPE_LIFTS, fill_to_alloc)

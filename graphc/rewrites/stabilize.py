@@ -14,10 +14,13 @@ from graphc.graph.pattern import wildcards
 from graphc.graph.variable import Apply, Variable
 from graphc.ops.elementwise import (
     add,
+    and_,
     eq,
     exp,
     expm1,
     fill,
+    ge,
+    le,
     log,
     log1mexp,
     log1p,
@@ -31,7 +34,7 @@ from graphc.ops.elementwise import (
 from graphc.ops.indexing import IncSubtensor, Subtensor
 from graphc.ops.nnet import AlongAxis, logsoftmax, logsumexp, sigmoid, softmax, softplus
 from graphc.ops.reduction import Reduction, is_reduction
-from graphc.ops.shape import DimShuffle
+from graphc.ops.shape import DimShuffle, Reshape
 from graphc.rewrites.algebra import SAFER
 from graphc.rewrites.canonicalize import CANONICALIZE
 from graphc.rewrites.engine import Context, rule, rules, same_sizes, table, value_of_constant
@@ -57,6 +60,16 @@ SIGMOIDS = rules(
     (y / (1 + exp(-x)), y * sigmoid(x)),
     (y / (1 + exp(x)), y * sigmoid(-x)),
     (1 - sigmoid(x), sigmoid(-x)),
+)
+
+# The logit of a probability; of anything else it is nan.
+PROBABILITY = switch(and_(ge(x, 0), le(x, 1)), x, float("nan"))
+
+SIGMOIDS_OF_LOGITS = rules(
+    30,
+    "stable",
+    (sigmoid(log(x / (1 - x))), PROBABILITY),
+    (sigmoid(log(x) - log1p(-x)), PROBABILITY),  # as rule 28 writes log(x) - log(1 - x)
 )
 
 LOGS_OF_SIGMOIDS = rules(
@@ -258,10 +271,10 @@ def _axis_summed(context: Context, below: Variable, u: Variable) -> int | None:
 
 @rule(31, "stable", log)
 def log_of_softmax(context: Context, node: Apply) -> Variable | None:
-    """log(softmax(x)) -> logsoftmax(x), also through an index or a dimshuffle"""
+    """log(softmax(x)) -> logsoftmax(x), also through an index, a dimshuffle or a reshape"""
     path: list[Apply] = []
     inner = node.inputs[0]
-    while inner.owner is not None and isinstance(inner.owner.op, Subtensor | DimShuffle):
+    while inner.owner is not None and isinstance(inner.owner.op, Subtensor | DimShuffle | Reshape):
         path.append(inner.owner)
         inner = inner.owner.inputs[0]
     source: Any = inner.owner
@@ -356,6 +369,7 @@ STABILIZE = table(
     LOG_AND_EXP,
     SIGMOIDS,
     LOGS_OF_SIGMOIDS,
+    SIGMOIDS_OF_LOGITS,
     exp_over_sum_of_exp,
     softmax_in_products,
     sigmoids_in_products,

@@ -24,7 +24,7 @@ from graphc.graph.traverse import toposort
 from graphc.graph.variable import Apply, Constant, Variable
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Buffer:
     """A value at run time.
 
@@ -42,7 +42,7 @@ class Buffer:
         return self.name
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Check:
     """Raise unless the sizes of a guard are equal."""
 
@@ -52,7 +52,7 @@ class Check:
     when: Predicate
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Choose:
     """Decide a branch: `choice` is taken by the truth of `condition`."""
 
@@ -62,7 +62,7 @@ class Choose:
     when: Predicate
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, slots=True)
 class Compute:
     """One node.  `into` is a dead buffer of the same size that the result may be written to."""
 
@@ -163,17 +163,23 @@ class _Builder:
         self.buffers: dict[Variable, Buffer] = {}
         self.steps: list[Step] = []
         self.choice_names: dict[Choice, str] = {}
+        self.lazy = any([node.op.lazy for node in graph.nodes]) or any([guard.when for guard in graph.guards])
+        self.needed = self._predicates() if self.lazy else {}
+
+    def _predicates(self) -> dict[Apply, Predicate]:
+        """When each node is needed: by the outputs, by the guards, and by the choices that these depend on."""
+        graph = self.graph
         guarded = [(x, g.when) for g in graph.guards for x in (g.left, g.right) if isinstance(x, Variable)]
-        self.needed = predicates(graph.outputs, guarded)
-        conditions = {choice.condition for choice in choices_of([*self.needed.values(), *(w for _, w in guarded)])}
-        if any(c.owner is not None and c.owner not in self.needed for c in conditions):
+        needed = predicates(graph.outputs, guarded)
+        conditions = {choice.condition for choice in choices_of([*needed.values(), *(w for _, w in guarded)])}
+        if any(c.owner is not None and c.owner not in needed for c in conditions):
             extra = [(c.condition, c.when) for c in choices_of(w for _, w in guarded)]
-            self.needed = predicates(graph.outputs, [*guarded, *extra])
+            needed = predicates(graph.outputs, [*guarded, *extra])
+        return needed
 
     def build(self) -> Schedule:
-        inputs = tuple(self._buffer(x, "input") for x in self.graph.inputs)
-        owners = [x.owner for x in self.graph.outputs if x.owner is not None]
-        for unit in self._acyclic([*self.graph.guards, *owners]):
+        inputs = tuple([self._buffer(x, "input") for x in self.graph.inputs])
+        for unit in self._units():
             self._emit(unit)
         results = tuple(self._buffer_of(x) for x in self.graph.outputs)
         return Schedule(
@@ -181,6 +187,18 @@ class _Builder:
         )
 
     # ---- order ----
+
+    def _units(self) -> list[Unit]:
+        """All there is to do, in order: guards as early as they can be checked."""
+        graph = self.graph
+        if self.lazy:
+            return self._acyclic([*graph.guards, *(x.owner for x in graph.outputs if x.owner is not None)])
+        units: list[Unit] = []  # the same order, found faster: there are only nodes to depend on
+        done: set[Apply | None] = set()
+        for guard in graph.guards:
+            units += toposort([n for n in (guard.left, guard.right) if isinstance(n, Variable)], done=done)
+            units.append(guard)
+        return [*units, *(node for node in graph.nodes if node not in done)]
 
     def _dependencies(self, unit: Unit) -> Iterable[Unit]:
         if isinstance(unit, Apply):
@@ -245,8 +263,8 @@ class _Builder:
 
     def _emit(self, unit: Unit) -> None:
         if isinstance(unit, Apply):
-            reads = tuple(self._buffer_of(x) for x in unit.inputs)
-            writes = tuple(self._buffer(x, "temporary") for x in unit.outputs)
+            reads = tuple([self._buffer_of(x) for x in unit.inputs])
+            writes = tuple([self._buffer(x, "temporary") for x in unit.outputs])
             self.steps.append(Compute(unit, reads, writes, self._when(unit)))
         elif isinstance(unit, Choice):
             name = self.choice_names[unit] = self.names.fresh("branch")
@@ -266,23 +284,27 @@ class _Builder:
         return self._buffer(x, "constant")
 
     def _buffer(self, x: Variable, kind: str) -> Buffer:
-        prefix = {"input": "x", "constant": "c", "temporary": "t"}[kind]
-        if x not in self.buffers:
-            self.buffers[x] = Buffer(self.names.of(x, prefix), kind, x, self.graph.shape(x))
-        return self.buffers[x]
+        found = self.buffers.get(x)
+        if found is None:
+            found = self.buffers[x] = Buffer(self.names.of(x, _PREFIXES[kind]), kind, x, self.graph.shape(x))
+        return found
+
+
+_PREFIXES = {"input": "x", "constant": "c", "temporary": "t"}
 
 
 # ---- who owns which memory ----
 
 
-def owners(steps: Sequence[Step]) -> dict[Buffer, frozenset[Buffer]]:
-    """For each buffer a step makes, the buffers whose memory it may share: itself, unless it is a view."""
-    found: dict[Buffer, frozenset[Buffer]] = {}
+def owners(steps: Sequence[Step]) -> dict[Buffer, tuple[Buffer, ...]]:
+    """For each buffer that is a view, the buffers whose memory it may share; any other has its own."""
+    found: dict[Buffer, tuple[Buffer, ...]] = {}
     for step in steps:
         if isinstance(step, Compute):
             for i, out in enumerate(step.writes):
-                shared = [found.get(step.reads[j], frozenset({step.reads[j]})) for j in step.node.op.aliases(i)]
-                found[out] = frozenset().union(*shared) if shared else frozenset({out})
+                shared = [step.reads[j] for j in step.node.op.aliases(i)]
+                if shared:
+                    found[out] = tuple(dict.fromkeys(b for read in shared for b in found.get(read, (read,))))
     return found
 
 
@@ -292,8 +314,8 @@ def copies(steps: Sequence[Step], results: Sequence[Buffer]) -> tuple[bool, ...]
     taken: set[Buffer] = set()
     flags = []
     for result in results:
-        memory = owned.get(result, frozenset({result}))
+        memory = owned.get(result, (result,))
         free = all(b.kind == "temporary" and b not in taken for b in memory)
-        taken |= memory
+        taken.update(memory)
         flags.append(not free)
     return tuple(flags)

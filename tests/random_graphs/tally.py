@@ -1,5 +1,5 @@
-"""What the random programs of a run contained."""
+"""What the random programs of a run contained, for each backend."""
 
-from collections import Counter
+from collections import Counter, defaultdict
 
-TALLY: Counter[str] = Counter()
+TALLY: defaultdict[str, Counter[str]] = defaultdict(Counter)

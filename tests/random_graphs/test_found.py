@@ -9,6 +9,7 @@ import graphc
 import graphc.tensor as T
 from graphc.errors import ShapeError
 from graphc.evaluate import evaluate
+from graphc.ifelse import ifelse
 
 
 def test_flattening_an_empty_batch_keeps_the_other_sizes(backend: str) -> None:
@@ -28,12 +29,22 @@ def test_a_function_compiles_though_the_present_values_do_not_fit(backend: str) 
     assert f().tolist() == [[1.0, 1.0], [0.0, 0.0]]
 
 
+def test_a_slice_whose_step_is_an_input_meets_another_array(backend: str) -> None:
+    x, y, k = T.dvector("x"), T.dvector("y"), T.lscalar("k")
+    f = graphc.function([x, y, k], x[::k] + y, backend=backend)
+    assert f([1.0, 2.0, 3.0], [10.0, 20.0], 2).tolist() == [11.0, 23.0]
+    assert f([1.0, 2.0], [10.0, 20.0], -1).tolist() == [12.0, 21.0]
+    assert f([1.0, 2.0], [10.0, 20.0], 5).tolist() == [11.0, 21.0]
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_a_power_of_scalars_has_the_bits_of_that_of_arrays(dtype: str, backend: str) -> None:
-    x = T.tensor(dtype, shape=())
-    f = graphc.function([x], x**3.7, backend=backend, numerics="ieee")
-    for value in np.random.default_rng(0).uniform(0, 3, 200).astype(dtype):
-        assert f(value) == np.power(value[None], np.asarray(3.7, dtype))[0]
+    x, v = T.tensor(dtype, shape=()), T.tensor(dtype, shape=(None,))
+    f, g = (graphc.function([y], y**3.7, backend=backend, numerics="ieee") for y in (x, v))
+    values = np.random.default_rng(0).uniform(0, 3, 200).astype(dtype)
+    assert [f(value) for value in values] == list(g(values))
+    if backend == "numpy":
+        assert g(values).tolist() == np.power(values, np.asarray(3.7, dtype)).tolist()
 
 
 @pytest.mark.parametrize("make", [T.nnet.softmax, T.nnet.logsoftmax])
@@ -56,3 +67,66 @@ def test_a_long_chain_of_fills_is_not_followed_step_by_step(backend: str) -> Non
         y = T.tanh(y)
     f = graphc.function([x], T.grad(y.sum(), x), backend=backend)
     assert f([0.0]).tolist() == [1.0]
+
+
+def test_a_number_that_a_call_is_given_may_be_an_array_of_one_element(backend: str) -> None:
+    x = T.tensor("bool", shape=(None,))
+    f = graphc.function([x], T.log(T.exp(T.arccos(x)).sum()), backend=backend)  # in float16
+    assert f([True, False]).dtype == "float16"
+    assert f([]) == 0 or np.isneginf(f([]))
+
+
+def test_a_condition_of_any_dtype(backend: str) -> None:
+    for dtype in ("bool", "int8", "uint64", "float16", "float32", "complex64", "complex128"):
+        c, x = T.tensor(dtype, shape=()), T.dscalar("x")
+        f = graphc.function([c, x], ifelse(c, x + 1, x * 3), backend=backend)
+        assert [float(f(np.asarray(v, dtype), 2.0)) for v in (0, 1)] == [6.0, 3.0], dtype
+
+
+def test_a_dot_product_with_a_vector_of_one_number(backend: str) -> None:
+    x = T.dvector("x")
+    f = graphc.function([x], T.dot(T.zeros_like(x) + 2, T.ones_like(x)), backend=backend)
+    assert f(np.zeros(11)) == 22
+
+
+def test_a_slice_of_one_element(backend: str) -> None:
+    x = T.vector("x")
+    pair = T.stack([x[0], x[1]])
+    outputs = [pair[::2], pair[1::2], pair[::-2], pair[5::-3], pair[-9:1], pair[1:9], pair[:1], pair[:0:-1]]
+    f = graphc.function([x], outputs, backend=backend)
+    assert [r.tolist() for r in f([3.0, 4.0])] == [[3], [4], [4], [4], [3], [4], [3], [4]]
+
+
+def test_a_step_of_a_branch_runs_after_the_choice(backend: str) -> None:
+    x, c = T.dscalar("x"), T.dscalar("c")
+    y = x * 2
+    for i in range(3):
+        y = ifelse(c > i, x + i, y)
+    f = graphc.function([x, c], y, backend=backend)
+    assert [float(f(1.0, c)) for c in (-1, 0.5, 1.5, 2.5)] == [2.0, 1.0, 2.0, 3.0]
+
+
+def test_an_array_meets_itself_in_other_ways(backend: str) -> None:
+    x, v = T.dmatrix("x"), T.dvector("v")
+    outputs = [
+        v.dimshuffle(0, "x") * v,
+        x * x.T,
+        T.exp(x - x.T).sum(axis=0),
+        x[::-1] - x,
+        x.sum(axis=0) + x.sum(axis=1),
+    ]
+    f = graphc.function([x, v], outputs, backend=backend)
+    a, b = np.arange(9.0).reshape(3, 3), np.array([1.5, -3.0])
+    wanted = [np.outer(b, b), a * a.T, np.exp(a - a.T).sum(axis=0), a[::-1] - a, a.sum(axis=0) + a.sum(axis=1)]
+    for got, want in zip(f(a, b), wanted, strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-14)
+
+
+def test_an_index_into_a_new_axis_is_checked(backend: str) -> None:
+    s, v, i = T.dscalar("s"), T.dvector("v"), T.lvector("i")
+    for out in (s.dimshuffle("x")[1], v.dimshuffle(0, "x")[:, 1], v.dimshuffle("x", 0)[i]):
+        f = graphc.function([s, v, i], out, backend=backend, on_unused_input="ignore")
+        with pytest.raises(IndexError, match="out of bounds"):
+            f(1.0, [1.0, 2.0], [0, 1])
+    f = graphc.function([v, i], [v.dimshuffle("x", 0)[i], v.dimshuffle(0, "x")[:, -1]], backend=backend)
+    assert [r.tolist() for r in f([1.0, 2.0], [0, -1])] == [[[1, 2], [1, 2]], [1, 2]]

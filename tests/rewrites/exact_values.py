@@ -19,9 +19,10 @@ from graphc.graph.variable import Constant, Variable
 from graphc.ops.declare import Elementwise
 from graphc.ops.elementwise import Cast, Fill
 from graphc.ops.indexing import IncSubtensor, Subtensor
+from graphc.ops.matmul import Dot
 from graphc.ops.nnet import AlongAxis
 from graphc.ops.reduction import Reduction
-from graphc.ops.shape import DimShuffle
+from graphc.ops.shape import DimShuffle, Reshape, ShapeOf
 
 mp = mpmath.mp.clone()
 mp.prec = 1300
@@ -116,13 +117,15 @@ def truth(expression: Variable, values: Mapping[Variable, np.ndarray]) -> np.nda
             out = _as_mp(arguments[0])
         elif isinstance(op, Elementwise) and op.name in _TABLE:
             out = _TABLE[op.name](*[_as_mp(a) for a in arguments])
+        elif isinstance(op, Dot):
+            out = np.dot(*map(_as_mp, arguments))
         elif isinstance(op, Reduction) and op.name == "sum":
             out = np.sum(arguments[0], axis=op.axis, keepdims=op.keepdims)
         elif isinstance(op, AlongAxis) and op.name == "softmax":
             out = _softmax(arguments[0], op.axis)
         elif isinstance(op, AlongAxis) and op.name == "logsoftmax":
             out = _TABLE["log"](_softmax(arguments[0], op.axis))
-        elif isinstance(op, Subtensor | DimShuffle | IncSubtensor):
+        elif isinstance(op, Subtensor | DimShuffle | Reshape | IncSubtensor | ShapeOf):
             out = op.perform(node, *(np.asarray(a) for a in arguments))
         else:
             return None

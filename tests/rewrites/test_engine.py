@@ -9,18 +9,21 @@ import pytest
 
 import graphc
 import graphc.tensor as T
+from graphc.compile.pipeline import PHASES
 from graphc.configuration import config
 from graphc.errors import RewriteError
 from graphc.graph.fgraph import FunctionGraph
+from graphc.graph.op import Op
 from graphc.graph.pattern import wildcards
-from graphc.graph.variable import Variable, as_variable
+from graphc.graph.variable import Apply, Constant, Variable, as_variable
 from graphc.ops.elementwise import exp, log, neg, sub, tanh
 from graphc.ops.shape import DimShuffle
-from graphc.rewrites.engine import Context, Rule, Table, match, rewrite, rule, rules, substitute, table
+from graphc.rewrites.engine import ALLOWED, Context, Rule, Table, match, rewrite, rule, rules, substitute, table
 from graphc.rewrites.stabilize import STABILIZE
 
-from .cases import Case, sample
-from .test_rules import judge
+from .cases import CASES, Case, sample
+from .test_rules import RULES, judge
+from .test_rules import inputs_of as inputs_of_case
 
 X, Y = wildcards("x y")
 
@@ -101,6 +104,35 @@ def test_a_number_matches_no_other_constant(other: Any) -> None:
 def test_substitute_builds_the_right_side() -> None:
     x, y = T.dvectors("x", "y")
     assert graphc.pp(substitute(X * tanh(Y) + 2, {X: x, Y: y})) == graphc.pp(x * T.tanh(y) + 2)
+
+
+# ---- the look of a node ----
+
+
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_the_look_rules_out_only_what_does_not_match(case: Case) -> None:
+    inputs, _ = inputs_of_case(case, "float64")
+    g = graph(case.build(*inputs))
+    (everything,) = {phase for phase in PHASES if set(RULES.values()) <= set(phase.rules)}
+    for node in g.nodes:
+        tried = everything.selection(ALLOWED["algebraic"]).for_node(node)
+        for r in everything.rules:
+            if r not in tried and (r.key is node.op or r.key in type(node.op).__mro__):
+                assert r.replace(Context(g), node) is None, f"{r} was not tried on {node}"
+
+
+def test_a_rule_over_some_op_is_tried_on_nodes_with_such_an_operand_only() -> None:
+    seen: list[Variable] = []
+
+    @rule(0, "exact", Op, over=(tanh, DimShuffle, Constant))
+    def look(context: Context, node: Apply) -> None:
+        """tried, and matches nothing"""
+        seen.append(node.outputs[0])
+
+    x, m = T.dvector("x"), T.dmatrix("m")
+    g = graph(T.exp(T.tanh(x)), m.T + m, x * 2.0, x * x)
+    rewrite(g, table("look", look))
+    assert list(dict.fromkeys(seen)) == list(g.outputs[:3])
 
 
 # ---- conditions and fitting ----

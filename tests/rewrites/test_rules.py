@@ -196,7 +196,7 @@ def assert_accurate(
 
 def one_noisy(left: Variable, values: dict[Variable, np.ndarray], rng: np.random.Generator, inputs_too: bool) -> Any:
     moved = {x: noisy(v, rng, False) if inputs_too else v for x, v in values.items()}
-    return evaluate_noisy([left], moved, rng, False)[0]
+    return evaluate_noisy([left], moved, rng, lambda node: True)[0]
 
 
 def fits(v: np.ndarray, out: np.ndarray) -> bool:
@@ -225,10 +225,10 @@ def in_range(v: float, dtype: str) -> bool:
 
 
 @pytest.mark.parametrize("case", CASES, ids=ids)
-def test_rule_fires_for_what_a_user_writes(case: Case, backend: str) -> None:
+def test_rule_fires_for_what_a_user_writes(case: Case) -> None:
     inputs, values = inputs_of(case, "float64")
     left = case.build(*inputs)
-    f = graphc.function(inputs, left, backend=backend, on_unused_input="ignore")
+    f = graphc.function(inputs, left, backend="numpy", on_unused_input="ignore")  # whose functions `evaluate` uses
     fired = {applied.rule.text for applied in f.rewrites}
     assert rules_of(case)[0].text in fired, "\n".join(map(str, f.rewrites))
     with np.errstate(all="ignore"):
@@ -245,10 +245,10 @@ def test_rule_fires_for_what_a_user_writes(case: Case, backend: str) -> None:
 
 
 @pytest.mark.parametrize("case", CASES, ids=ids)
-def test_ieee_applies_exact_rules_only(case: Case, backend: str) -> None:
+def test_ieee_applies_exact_rules_only(case: Case) -> None:
     inputs, values = inputs_of(case, "float64")
     left = case.build(*inputs)
-    f = graphc.function(inputs, left, backend=backend, numerics="ieee", on_unused_input="ignore")
+    f = graphc.function(inputs, left, backend="numpy", numerics="ieee", on_unused_input="ignore")
     assert {applied.rule.numerics for applied in f.rewrites} <= {"exact"}
     with np.errstate(all="ignore"):
         old = evaluate(left, values)

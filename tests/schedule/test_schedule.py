@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import pytest
 
 import graphc
 import graphc.tensor as T
@@ -26,12 +27,21 @@ def choosing(backend: str) -> graphc.Function:
     return graphc.function([x, y, c], [ifelse(c > 0, inner, x), x], name="choose", backend=backend)
 
 
-def test_a_schedule_prints_its_steps(golden: Any, backend: str) -> None:
-    golden("schedule/training_step").check(repr(training_step(backend).schedule))
+def test_a_schedule_prints_its_steps(golden: Any) -> None:
+    golden("schedule/training_step").check(repr(training_step("numpy").schedule))
 
 
-def test_a_schedule_prints_its_choices(golden: Any, backend: str) -> None:
-    golden("schedule/choices").check(repr(choosing(backend).schedule))
+def test_a_schedule_prints_its_choices(golden: Any) -> None:
+    golden("schedule/choices").check(repr(choosing("numpy").schedule))
+
+
+@pytest.mark.parametrize("make", [training_step, choosing], ids=["training_step", "choices"])
+def test_a_schedule_of_kernels_prints_its_steps(make: Any, golden: Any) -> None:
+    """What runs, what is read and written, and which arrays share memory."""
+    name = "training_step" if make is training_step else "choices"
+    f = make("llvm")
+    golden(f"schedule/{name}_llvm").check(repr(f.schedule))
+    golden(f"source/llvm/{name}").check(f.source)
 
 
 def test_source_of_a_training_step(golden: Any) -> None:

@@ -15,7 +15,8 @@ import numpy as np
 from graphc.backends.base import GuardFailed
 from graphc.backends.numpy.render import Source, render
 from graphc.backends.numpy.spelling import spells, writes_into
-from graphc.errors import GraphcError, describe, explain, with_context
+from graphc.backends.perform import explained
+from graphc.errors import GraphcError
 from graphc.schedule.memory import plan
 from graphc.schedule.schedule import Buffer, Compute, Schedule
 
@@ -72,9 +73,7 @@ class NumpyExecutable:
         if frame is None or not isinstance(step, Compute) or isinstance(error, GraphcError):
             return error
         values = frame.tb_frame.f_locals
-        operands = [f"{b.variable!r}: {describe(self._value(b, values))}" for b in step.reads]
-        message = explain(f"{step.node.op}: {error}", operands, step.node.site)
-        return with_context(error, message)
+        return explained(error, step.node, [self._value(b, values) for b in step.reads])
 
 
 def _frame_in(traceback: TracebackType | None, filename: str) -> TracebackType | None:

@@ -6,12 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import numpy as np
-
 from graphc import dtypes
 from graphc.backends.base import GuardFailed
 from graphc.backends.numpy.spelling import Line, literal, spell
-from graphc.errors import describe
+from graphc.backends.perform import performer
 from graphc.graph.fgraph import Guard
 from graphc.graph.variable import Apply, Constant
 from graphc.ops.declare import Elementwise, load
@@ -50,6 +48,8 @@ class _Renderer:
         self.step_of: dict[int, Step] = {}
         self.inlined: dict[Buffer, str] = {}
         self.called: dict[Buffer, str] = {}
+        self.used: dict[str, str] = {}
+        """The functions in use: path -> what it is called."""
         self.indent = 1
 
     def render(self) -> Source:
@@ -142,16 +142,18 @@ class _Renderer:
             return
         self._take_over(step)
         safe = any([b.kind == "constant" for b in step.reads]) and self._weak_is_safe(step)
-        line = Line(step, self.schedule, lambda b: self.operand(b, safe), self.use, self.name_of)
+        args = [self.operand(b, safe) for b in step.reads]
+        names = [self.name_of(b) for b in step.writes]
+        into = None if step.into is None else self.name_of(step.into)
         try:
-            spelled = spell(line)
+            spelled = spell(Line(step, self.schedule, args, names[0], into, self.use))
         except LookupError:
             spelled = self._call(step)
         if isinstance(spelled, list):
             for text in spelled:
                 self.write(text, step)
         else:
-            self.write(f"{', '.join([self.name_of(b) for b in step.writes])} = {spelled}", step)
+            self.write(f"{', '.join(names)} = {spelled}", step)
 
     def _call(self, step: Compute) -> str:
         """An op without a spelling: its own `perform`."""
@@ -172,11 +174,9 @@ class _Renderer:
 
     def operand(self, buffer: Buffer, weak_is_safe: bool = False) -> str:
         """A buffer as it is written: its name, or a literal for a constant where that means the same."""
-        if buffer in self.inlined:
-            return self.inlined[buffer]
         constant = buffer.variable
         if buffer.kind != "constant" or not isinstance(constant, Constant):
-            return self.name_of(buffer)
+            return self.inlined.get(buffer) or self.name_of(buffer)
         text = literal(constant, weak_is_safe)
         if text is not None:
             return text
@@ -201,6 +201,12 @@ class _Renderer:
 
     def use(self, path: str) -> str:
         """Make a function available to the source; returns how it is called there."""
+        found = self.used.get(path)
+        if found is None:
+            found = self.used[path] = self._name_for(path)
+        return found
+
+    def _name_for(self, path: str) -> str:
         module, _, name = path.rpartition(":")
         head, *attributes = name.split(".")
         known = "bool_" if head == "bool" else head
@@ -222,21 +228,6 @@ def _failure(guard: Guard) -> Callable[[int, int], GuardFailed]:
 
 
 def _performer(node: Apply) -> Callable[..., Any]:
-    """`perform` of a node as a function of arrays, whose results never share memory with its arguments."""
-    op, several = node.op, len(node.outputs) > 1
-
-    def perform(*values: Any) -> Any:
-        arrays = tuple(np.asarray(v) for v in values)
-        out = op.perform(node, *arrays)
-        results = tuple(out) if several else (out,)
-        fresh: list[Any] = []
-        for i, (result, variable) in enumerate(zip(results, node.outputs, strict=True)):
-            array = np.asarray(result, variable.dtype)
-            if array.ndim != variable.ndim:
-                raise TypeError(f"perform returned {describe(array)} for an output of type {variable.type!r}")
-            if not op.aliases(i) and any(np.may_share_memory(array, v) for v in (*arrays, *fresh)):
-                array = array.copy()
-            fresh.append(array if array.ndim else array[()])
-        return tuple(fresh) if several else fresh[0]
-
-    return perform
+    """`perform` of a node as a function of arrays: of one result, or of a tuple of several."""
+    perform = performer(node)
+    return perform if len(node.outputs) > 1 else lambda *values: perform(*values)[0]

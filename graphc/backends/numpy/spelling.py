@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,7 +23,7 @@ from graphc.ops.indexing import AdvancedSubtensor, IncSubtensor, Subtensor, entr
 from graphc.ops.matmul import Dot
 from graphc.ops.reduction import ArgExtremum, Peak, Reduction
 from graphc.ops.shape import Alloc, ARange, DimShuffle, Eye, Join, Reshape, ShapeOf, Stack
-from graphc.schedule.schedule import Buffer, Compute, Schedule
+from graphc.schedule.schedule import Compute, Schedule
 
 # Scalars: NumPy's function -> operator.  There is no ** among them: it rounds differently for scalars and arrays.
 OPERATORS: dict[str, str] = {
@@ -47,28 +47,19 @@ class Line:
     """What a spelling sees of a step: the texts of its operands, and the names it may use."""
 
     def __init__(
-        self,
-        step: Compute,
-        schedule: Schedule,
-        text: Callable[[Buffer], str],
-        use: Callable[[str], str],
-        name_of: Callable[[Buffer], str],
+        self, step: Compute, schedule: Schedule, args: list[str], out: str, into: str | None, use: Callable[[str], str]
     ) -> None:
         self.step = step
         self.node: Apply = step.node
         self.op: Any = step.node.op
+        self.inputs = step.node.inputs
         self.schedule = schedule
-        self.args = [text(b) for b in step.reads]
-        self.out = name_of(step.writes[0])
-        self.into = None if step.into is None else name_of(step.into)
+        self.args = args
+        self.out = out
+        self.into = into
         """The name of the dead array that the result may be written to."""
         self.use = use
         """Makes a function of NumPy (``"add"``) or another module (``"scipy.special:expit"``) available by its name."""
-
-    @property
-    def inputs(self) -> tuple[Variable, ...]:
-        """The variables read."""
-        return self.node.inputs
 
     @property
     def dtype(self) -> str:
@@ -89,25 +80,51 @@ def spells(op: Op) -> bool:
 def _elementwise(line: Line) -> str:
     op: Elementwise = line.op
     assert op.numpy is not None
-    loop, dtype = op.signature(line.inputs)
+    how = _how_called(op, line.inputs)
     args = line.args
-    natural = _natural(op, line.inputs)
-    if natural is None:
+    if not how.natural:
         args = [
-            a if x.dtype == want else _astype(line, a, want) for a, x, want in zip(args, line.inputs, loop, strict=True)
+            a if x.dtype == want else _astype(line, a, want)
+            for a, x, want in zip(args, line.inputs, how.loop, strict=True)
         ]
-    name = op.numpy.rpartition(":")[2]
-    into = line.into
-    # NumPy's complex scalars order nan otherwise than its arrays do.
-    scalar = line.node.outputs[0].ndim == 0 and not dtypes.is_complex(loop[0])
-    if scalar and name in OPERATORS and all(isinstance(x, Constant) or not x.ndim for x in line.inputs):
-        call = OPERATORS[name].format(*map(_bracketed, args))
-    elif into is not None and name != "where":
-        call = f"{line.use(op.numpy)}({', '.join(args)}, out={into})"
+    scalar = how.operator is not None and line.node.outputs[0].ndim == 0
+    if scalar and all(isinstance(x, Constant) or not x.ndim for x in line.inputs):
+        assert how.operator is not None
+        call = how.operator.format(*map(_bracketed, args))
+    elif line.into is not None and op.numpy != "where":
+        call = f"{line.use(op.numpy)}({', '.join(args)}, out={line.into})"
     else:
         call = f"{line.use(op.numpy)}({', '.join(args)})"
-    made = natural if natural is not None else _made(op, loop, dtype)
-    return call if made == dtype else f"{call}.astype({line.use(dtype)})"
+    return call if how.made == how.dtype else f"{call}.astype({line.use(how.dtype)})"
+
+
+class _Call(NamedTuple):
+    """How the NumPy function of an op is called on operands of certain dtypes.
+
+    natural: whether it takes the operands as they are; otherwise they are cast to `loop` first.
+    made: the dtype it returns; dtype: the one that is wanted.
+    operator: the operator that does the same for scalars, if there is one.
+    """
+
+    natural: bool
+    loop: tuple[str, ...]
+    made: str
+    dtype: str
+    operator: str | None
+
+
+def _how_called(op: Elementwise, inputs: Sequence[Variable]) -> _Call:
+    return _call_on(op, tuple([(x.type.dtype, x.type.weak) for x in inputs]), config.floatX)
+
+
+@lru_cache(maxsize=4096)
+def _call_on(op: Elementwise, operands: tuple[dtypes.Operand, ...], floatX: str) -> _Call:
+    assert op.numpy is not None
+    loop, dtype = op.rule(operands)
+    natural = _has_loop(op.numpy, tuple([d for d, _ in operands]), tuple(loop), dtype)
+    # NumPy's complex scalars order nan otherwise than its arrays do.
+    operator = None if dtypes.is_complex(loop[0]) else OPERATORS.get(op.numpy.rpartition(":")[2])
+    return _Call(natural, tuple(loop), dtype if natural else _made(op, loop, dtype), dtype, operator)
 
 
 def _made(op: Elementwise, loop: Sequence[str], dtype: str) -> str:
@@ -120,14 +137,6 @@ def _made(op: Elementwise, loop: Sequence[str], dtype: str) -> str:
     return dtypes.resolve(op.numpy, tuple((d, False) for d in loop), str(config.floatX))[1]
 
 
-def _natural(op: Elementwise, inputs: Sequence[Variable]) -> str | None:
-    """The dtype the NumPy function returns for these operands as they are, if its loop is the one the op wants."""
-    assert op.numpy is not None
-    loop, dtype = op.signature(inputs)
-    return dtype if _has_loop(op.numpy, tuple([x.type.dtype for x in inputs]), tuple(loop), dtype) else None
-
-
-@lru_cache(maxsize=4096)
 def _has_loop(numpy: str, operands: tuple[str, ...], loop: tuple[str, ...], dtype: str) -> bool:
     """Whether NumPy's function takes `operands` through this loop to this dtype of its own accord."""
     if ":" in numpy:
@@ -333,7 +342,8 @@ def writes_into(step: Compute) -> bool:
         return True
     if not isinstance(op, Elementwise) or type(op) in SPELLINGS or op.numpy in (None, "where"):
         return False
-    return _natural(op, step.node.inputs) == step.node.outputs[0].dtype
+    how = _how_called(op, step.node.inputs)
+    return how.natural and how.dtype == step.node.outputs[0].dtype
 
 
 def literal(constant: Constant, weak_is_safe: bool) -> str | None:

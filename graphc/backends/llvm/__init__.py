@@ -1,0 +1,30 @@
+"""The LLVM backend: fused kernels as machine code, run from a table of steps."""
+
+from __future__ import annotations
+
+from graphc.backends.base import Executable
+from graphc.backends.llvm import spelling
+from graphc.backends.llvm.executable import LlvmExecutable
+from graphc.backends.llvm.spelling import known
+from graphc.graph.op import Op
+from graphc.kernels.drafts import kernel_ops
+from graphc.kernels.plan import Unplanned, plan
+from graphc.ops.declare import Elementwise
+from graphc.schedule.schedule import Schedule
+
+
+def compile(schedule: Schedule) -> Executable:
+    """Make a schedule run.  One that kernels cannot run yet is run by NumPy, and `source` says why."""
+    try:
+        return LlvmExecutable(schedule, plan(schedule, kernel_ops(spelling.spells)))
+    except Unplanned as reason:
+        from graphc.backends.numpy.executable import compile as with_numpy
+
+        executable = with_numpy(schedule)
+        executable.source = f"# run by NumPy: {reason}\n{executable.source}"
+        return executable
+
+
+def spells(op: Op) -> bool:
+    """Whether the backend has an own spelling for the op; otherwise its body is compiled."""
+    return isinstance(op, Elementwise) and known(op)

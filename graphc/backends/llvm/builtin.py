@@ -1,0 +1,248 @@
+"""A `Program` as a Python callable: the tables of its `Context`, and the builtin function that is bound to it."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
+from typing import Any
+
+import numpy as np
+
+from graphc.backends.base import Calling
+from graphc.backends.llvm import capi
+from graphc.backends.llvm.capi import Context
+from graphc.backends.llvm.entry import (
+    FLOAT,
+    INT_AS_FLOAT,
+    INT_AS_INT,
+    LIST,
+    ONE,
+    PACKED,
+    TABLES,
+    machine_code,
+)
+from graphc.backends.llvm.program import Place, Program, Slot
+from graphc.graph.shared import Cell, Exclusive
+from graphc.graph.types import TensorType
+
+# The environment variable that forces a way into functions, and the ways there are.
+FORCED = "GRAPHC_ENTRY"
+WAYS = ("native", "buffer", "ctypes", "python")
+
+# Bytes of arguments and results above which a call lets other threads run.
+LARGE = 1 << 22
+
+_FORMS = {"one": ONE, "list": LIST, "dict": PACKED}
+
+# What an input of rank 0 takes besides arrays and NumPy's scalars of its own dtype.
+_CONVERT = {"float64": FLOAT | INT_AS_FLOAT, "int64": INT_AS_INT}
+
+
+class NativeEntry:
+    """A callable that goes straight into machine code.
+
+    call: takes the arguments; contexts: what it knows.
+    """
+
+    def __init__(self, call: Callable[..., Any], contexts: list[Context]) -> None:
+        self.call = call
+        self._contexts = contexts
+
+    def free(self) -> None:
+        """Give back the memory that is kept from call to call."""
+        for context in self._contexts:
+            context.kept[:] = [None] * len(context.kept)
+
+
+def native_entry(program: Program, calling: Calling, atomic: bool = True) -> NativeEntry | None:
+    """An entry for the program, or None if there can be none: then the function is called through Python.
+
+    calling.types are those of the first of the program's inputs, calling.shared are the rest; calling.targets receive
+    the last of the program's results, the others are returned.  atomic: its body runs no Python code, so that it needs
+    neither the global lock nor, while it has it, the locks of cells.
+    """
+    way = os.environ.get(FORCED, "native")
+    if way not in WAYS:
+        raise ValueError(f"{FORCED}={way}: it is one of {', '.join(WAYS)}")
+    if way == "python" or not (atomic or not calling.targets) or not fits(program, calling):
+        return None
+    arrays = way != "buffer" and machine_code() is not None
+    code = machine_code(arrays)
+    if code is None:
+        return None
+    enter = _foreign if way == "ctypes" else _builtin
+    cells = [*calling.shared, *calling.targets] if calling.targets else []
+    contexts: list[Context] = []
+
+    def under_locks(*args: Any) -> Any:
+        """Large work that writes cells, in two steps: take the locks, then go on without the global lock."""
+        with exclusive:
+            if len(contexts) == 1:
+                contexts.append(context_of(program, calling, [], None, atomic, arrays))
+            return enter(code["entry"], contexts[1])(*args)
+
+    exclusive = Exclusive(cells)
+    contexts.append(context_of(program, calling, cells, under_locks if cells else None, atomic, arrays))
+    return NativeEntry(enter(code["entry"], contexts[0]), contexts)
+
+
+def fits(program: Program, calling: Calling) -> bool:
+    """Whether the entry can handle arrays like those of the program."""
+    places = [*program.inputs, *program.results, *program.temporaries]
+    slots = [place.slot for place in places if place.ndim]
+    return (
+        all(place.dtype in capi.DTYPES and place.ndim <= 32 for place in places)
+        and len(slots) == len(set(slots))
+        and all(place.ndim for place in program.temporaries)
+        and all(type(cell) is Cell for cell in (*calling.shared, *calling.targets))
+    )
+
+
+# ---- tables ----
+
+
+class At(int):
+    """The number of a word, where its address is meant."""
+
+
+_HEADER = {field: i for i, field in enumerate(TABLES["context"])}
+
+
+def context_of(
+    program: Program,
+    calling: Calling,
+    cells: Sequence[Cell],
+    large: Callable[..., Any] | None,
+    atomic: bool,
+    arrays: bool,
+) -> Context:
+    """The tables for a program.
+
+    cells: those that must not be running; large: what to call for large work, None for going on without the global
+    lock; atomic: whether the body runs no Python code; arrays: whether the entry looks into NumPy's arrays.
+    """
+    offsets = capi.offsets(arrays)
+    assert offsets is not None
+    value, running = offsets["cell.value"], offsets["cell.running"]
+    words: list[int] = [0] * len(_HEADER)
+    start = len(words)
+    words += program.words
+
+    def slot(index: int) -> At:
+        return At(start + index)
+
+    def table(field: str, entries: Sequence[Sequence[int]]) -> dict[str, int]:
+        """A table at the end of the words, as the two fields that tell where it is."""
+        first = len(words)
+        words.extend(word for entry in entries for word in entry)
+        return {field: At(first), f"{field}_end": At(len(words))}
+
+    def rows(field: str, kind: str, entries: Sequence[Mapping[str, int]]) -> dict[str, int]:
+        return table(field, [[entry.get(name, 0) for name in TABLES[kind]] for entry in entries])
+
+    def size(n: int | Slot) -> At:
+        if isinstance(n, Slot):
+            return slot(n.index)
+        words.append(n)
+        return At(len(words) - 1)
+
+    def array(place: Place) -> dict[str, int]:
+        """The fields that describe an array in every table."""
+        dtype = np.dtype(place.dtype)
+        found: dict[str, int] = {"descr": id(dtype), "number": dtype.num, "itemsize": dtype.itemsize}
+        found |= {"format": ord(dtype.char)}
+        return found | {"ndim": place.ndim, "slot": slot(place.slot)}
+
+    def sizes(place: Place) -> dict[str, int]:
+        return table("sizes", [[size(n)] for n in place.sizes])
+
+    def argument(place: Place, kind: TensorType, strict: bool) -> dict[str, int]:
+        pairs = [[size(n), -1 if only is None else only] for n, only in zip(place.sizes, kind.shape, strict=True)]
+        found = array(place) | table("sizes", pairs)
+        if not place.ndim and not strict:
+            scalar = id(np.dtype(place.dtype).type) if arrays else 0
+            found |= {"scalar": scalar, "convert": _CONVERT.get(place.dtype, 0)}
+        return found
+
+    def shared(place: Place, cell: Cell) -> dict[str, int]:
+        return array(place) | table("sizes", [[size(n), -1] for n in place.sizes]) | {"cell": id(cell) + value}
+
+    def result(place: Place, first_kept: int, cell: Cell | None) -> dict[str, int]:
+        found = array(place) | sizes(place) | {"kept": items + 8 * first_kept}
+        return found | ({"turns": 2} if cell is None else {"turns": 1, "cell": id(cell) + value})
+
+    count, returned = len(calling.types), len(program.results) - len(calling.targets)
+    kept: list[Any] = [None] * (1 + 2 * len(program.results))  # the arena, then two a result
+    items = ctypes.c_size_t.from_address(id(kept) + offsets["list.items"]).value
+    arguments = list(map(argument, program.inputs[:count], calling.types, calling.strict))
+    owners = [None] * returned + list(calling.targets)
+    header: dict[str, int] = {
+        "slow": id(calling.slow), "large": id(large) if large else 0,
+        "limit": LARGE if atomic else sys.maxsize, "python": not atomic,
+        "frame": At(start), "prologue": program.prologue, "body": program.body,
+        "count": count, "returned": returned, "arena": items,
+        "form": _FORMS[calling.form], "pack": id(calling.pack),
+    }  # fmt: skip
+    header |= rows("arguments", "input", arguments)
+    header |= rows("shared", "input", list(map(shared, program.inputs[count:], calling.shared)))
+    header |= rows("results", "result", list(map(result, program.results, range(1, len(kept), 2), owners)))
+    header |= rows("temporaries", "temporary", [array(place) | sizes(place) for place in program.temporaries])
+    header |= table("cells", [[id(cell) + running] for cell in cells])
+    words[: len(_HEADER)] = [header.get(field, 0) for field in TABLES["context"]]
+    memory = np.empty(len(words), np.int64)
+    base = memory.ctypes.data
+    memory[:] = [base + 8 * word if type(word) is At else word for word in words]
+    return Context(memory, kept, calling.slow, (program, calling, large))
+
+
+# ---- callables ----
+
+
+class _MethodDef(ctypes.Structure):
+    """CPython's description of a builtin function."""
+
+    _fields_ = (
+        ("name", ctypes.c_char_p),
+        ("function", ctypes.c_void_p),
+        ("flags", ctypes.c_int),
+        ("doc", ctypes.c_char_p),
+    )
+
+
+_METH_KEYWORDS, _METH_FASTCALL = 0x2, 0x80
+
+
+@cache
+def _definition(function: int) -> _MethodDef:
+    """The description of the builtin, which all builtins refer to for ever."""
+    return _MethodDef(b"function", function, _METH_FASTCALL | _METH_KEYWORDS, b"A compiled function.")
+
+
+def _builtin(function: int, context: Context) -> Callable[..., Any]:
+    """A builtin function that calls machine code with the context."""
+    made: Callable[..., Any] = _new_builtin()(ctypes.addressof(_definition(function)), context, None)
+    return made
+
+
+@cache
+def _new_builtin() -> Any:
+    prototype = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
+    return prototype(("PyCFunction_NewEx", ctypes.pythonapi))
+
+
+def _foreign(function: int, context: Context) -> Callable[..., Any]:
+    """The same through ctypes, for a Python whose builtins are made in another way."""
+    prototype = ctypes.PYFUNCTYPE(
+        ctypes.py_object, ctypes.py_object, ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_void_p
+    )
+    call = prototype(function)
+
+    def entry(*args: Any, **kwargs: Any) -> Any:
+        if kwargs:
+            return context.slow(*args, **kwargs)
+        return call(context, (ctypes.py_object * len(args))(*args), len(args), None)
+
+    return staticmethod(entry)  # which, like a builtin, stays what it is when it is found in a class

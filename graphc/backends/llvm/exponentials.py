@@ -1,0 +1,158 @@
+"""Exponentials and hyperbolic functions.
+
+Sources: Cody & Waite, Software Manual for the Elementary Functions (1980), chapters 6, 9 and 13: the argument is
+reduced by a multiple of log 2 that is kept in two pieces.  Tang, Table-driven implementation of the expm1 function
+(1992), for the order in which the pieces are added.  Muller, Elementary Functions (2016), chapters 4, 6 and 11.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+from graphc.backends.llvm.coefficients import EXP
+from graphc.backends.llvm.term import (
+    Term,
+    choose,
+    clamp,
+    nearest,
+    polynomial,
+    power_of_two,
+    scale,
+    sum_of_ordered,
+)
+
+
+class Range(NamedTuple):
+    """Where functions of a format begin and end.
+
+    Attributes
+    ----------
+    low, high: exp is 0 below and infinite above.
+    saturated: exp(-saturated) is nothing beside 1.
+    tanh_high: tanh is 1 above.
+    sinh_high: sinh is infinite above, and 2**(k - 2) of it is not.
+    negligible: the square of a smaller number is nothing beside it.
+    """
+
+    low: float
+    high: float
+    saturated: float
+    tanh_high: float
+    sinh_high: float
+    negligible: float
+
+
+RANGES = {
+    "float64": Range(-746.0, 710.0, 40.0, 19.07, 710.6, 2.0**-54),
+    "float32": Range(-104.0, 89.0, 20.0, 9.02, 89.7, 2.0**-25),
+}
+
+# log(2) in two positive pieces: multiples of the first by an exponent are exact.
+LOG2 = {
+    "float64": (6.93147180369123816490e-01, 1.90821492927058770002e-10),
+    "float32": (0.693145751953125, 1.4286068203094172e-06),
+}
+
+
+def reduced(x: Term) -> tuple[Term, Term, Term, Term]:
+    """``x = k log(2) + r + rest``, ``|r| <= log(2) / 2``: `k`, what `nearest` gave, `r`, `rest`."""
+    high, low = LOG2[x.kind.dtype]
+    shifted = x.fma(1 / math.log(2), x.format.magic)
+    k = shifted - x.format.magic
+    exact = k.fma(-high, x)
+    r = k.fma(-low, exact)
+    return k, shifted, r, k.fma(-low, exact - r)
+
+
+def one_plus(r: Term, rest: Term) -> Term:
+    """``1 + r + rest`` where only the last sum is rounded."""
+    total, error = sum_of_ordered(r.constant(1.0), r)
+    return total + (error + rest)
+
+
+def quadratic(r: Term) -> Term:
+    """``exp(r) - 1 - r``."""
+    return (r * r) * polynomial(r, EXP[r.kind.dtype])
+
+
+def exp(x: Term) -> Term:
+    """``2**k exp(r)``."""
+    limits = RANGES[x.kind.dtype]
+    k, _, r, _ = reduced(clamp(x, limits.low, limits.high))
+    return scale(one_plus(r, quadratic(r)), k)
+
+
+def exp2(x: Term) -> Term:
+    """``2**k exp(r log 2)`` for ``x = k + r``."""
+    format = x.format
+    x = clamp(x, -float(format.bias + format.mantissa + 2), float(format.bias + 2))
+    k, _ = nearest(x)
+    r = (x - k) * math.log(2)
+    return scale(one_plus(r, quadratic(r)), k)
+
+
+def quarter_expm1(x: Term) -> Term:
+    """``(exp(x) - 1) / 4`` for an `x` within limits; unlike `exp` it cannot overflow too early.
+
+    The largest terms, ``2**k``, -1, ``2**k r`` and ``2**k r**2 / 2``, may cancel: they are added with their errors.
+    """
+    _, shifted, r, missing = reduced(x)
+    unit = power_of_two(shifted, -2)
+    half, *others = EXP[x.kind.dtype]
+    square = r * r
+    rest = (square * polynomial(r, (half - 0.5, *others)) + missing) * unit
+    first, first_error = sum_of_ordered(unit, -0.25)
+    second, second_error = sum_of_ordered(first, unit * r)
+    third, third_error = sum_of_ordered(second, unit * 0.5 * square)
+    return third + (first_error + second_error + third_error + rest)
+
+
+def expm1(x: Term) -> Term:
+    """``exp(x) - 1``."""
+    limits = RANGES[x.kind.dtype]
+    quarter = quarter_expm1(clamp(x, -limits.saturated, limits.sinh_high))
+    return choose(abs(x) < limits.negligible, x, quarter * 4.0)
+
+
+def tanh(x: Term) -> Term:
+    """``e / (e + 2)`` for ``e = exp(2 a) - 1``, ``a = |x|``, as a number near to it and the difference.
+
+    The number is `a` itself where `k` is 0, so that ``e - a (e + 2)`` is small, and 1/4 elsewhere.
+    """
+    limit = RANGES[x.kind.dtype].tanh_high
+    a = abs(x)
+    saturated = a > limit
+    a = choose(saturated, limit, a)
+    k, shifted, r, missing = reduced(a * 2.0)
+    unit = power_of_two(shifted)
+    others = quadratic(r) + missing
+    head, error = sum_of_ordered(unit - 1.0, unit * r)
+    e = head + unit.fma(others, error)
+    small = k.equals(0.0)
+    difference = choose(small, (-a).fma(e, others), e.fma(0.75, -0.5)) / (e + 2.0)
+    return choose(saturated, 1.0, choose(small, a, 0.25) + difference).with_sign_of(x)
+
+
+def sigmoid(x: Term) -> Term:
+    """``1 / (1 + e)`` or ``e / (1 + e)`` for ``e = exp(-|x|)``, which is never large; the error of ``1 + e`` counts."""
+    e = exp(-abs(x))
+    below, error = sum_of_ordered(x.constant(1.0), e)
+    q = choose(x >= 0.0, 1.0, e) / below
+    return (q * error).fma(-1.0, q)
+
+
+def sinh(x: Term) -> Term:
+    """``(e + e / (e + 1)) / 2`` for ``e = exp(|x|) - 1``."""
+    limits = RANGES[x.kind.dtype]
+    a = abs(x)
+    quarter = quarter_expm1(clamp(a, 0.0, limits.sinh_high))
+    result = (quarter + quarter / quarter.fma(4.0, 1.0)) * 2.0
+    return choose(a < limits.negligible, x, result.with_sign_of(x))
+
+
+def cosh(x: Term) -> Term:
+    """``(e + 1 / e) / 2`` for ``e = exp(|x|)``, of which a quarter is computed."""
+    _, shifted, r, _ = reduced(clamp(abs(x), 0.0, RANGES[x.kind.dtype].sinh_high))
+    quarter = one_plus(r, quadratic(r)) * power_of_two(shifted, -2)
+    return (quarter + 0.0625 / quarter) * 2.0

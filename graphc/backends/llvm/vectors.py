@@ -1,0 +1,320 @@
+"""Innermost loops on vectors: whole ones, and a last one that is masked or taken one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from graphc.backends.llvm.accumulate import BLOCK, Accumulator, State, accumulator, across, combine, compensated
+from graphc.backends.llvm.emit import ITEMSIZE, Kind, Value
+from graphc.backends.llvm.scalars import I64, MEMORY, ScalarRenderer
+from graphc.kernels import loopir
+from graphc.kernels.loopir import Accumulate, Array, Axis, Carry, Index, Let, Load, Loop, Output, Shifted, Store
+from graphc.kernels.neutral import neutral
+
+
+@dataclass
+class _Vector:
+    """A loop that runs on vectors: the axis, its first value, how many lanes, and which of them count."""
+
+    axis: Axis
+    at: Value
+    lanes: int
+    mask: Value | None
+
+
+class VectorRenderer(ScalarRenderer):
+    """Writes a kernel with vectors."""
+
+    def _lanes(self, loop: Loop) -> int:
+        """How many iterations are taken at a time: a vector of the largest elements in memory."""
+        dtypes = {c.value.dtype for c in loop.carries}
+        computed = set()
+        for statement in loop.body:
+            if isinstance(statement, Loop | Output):
+                return 1
+            if isinstance(statement, Store | Accumulate):
+                if not _walks(statement.index, loop.axis):
+                    return 1
+                dtypes.add(statement.array.dtype)
+            elif isinstance(statement, Load):
+                dtypes.add(statement.out.dtype)
+            elif not isinstance(statement, loopir.Require):
+                computed.add(statement.out.dtype)
+        return self.target.lanes(max((ITEMSIZE[d] for d in dtypes or computed), default=8))
+
+    def _vectorised(self, loop: Loop, limit: Value) -> list[Value] | None:
+        lanes = self._lanes(loop)
+        return None if lanes == 1 else self._by_vectors(loop, limit, lanes)
+
+    def _by_vectors(self, loop: Loop, limit: Value, lanes: int) -> list[Value]:
+        """Whole vectors first, then what is left: one masked vector, or single elements."""
+        uniform = self._splats(loop, lanes)
+        rows = self._rows(loop)
+        end = self.b.binary("and", limit, Value(str(-lanes), I64))
+        kinds = [Kind(c.value.dtype, lanes) for c in loop.carries]
+        ways = [accumulator(c.kind, c.value.dtype) for c in loop.carries]
+        # Sums of floats go by blocks, whose sums are added with more care; other reductions go through all of them.
+        careful = [c.kind in ("sum", "dot") and k.is_float for c, k in zip(loop.carries, kinds, strict=True)]
+        size = loop.axis.sizes[0] if len(loop.axis.sizes) == 1 else None
+        if isinstance(size, int) and size <= BLOCK:
+            careful = [False] * len(careful)
+        outer = [compensated() if is_sum else way for is_sum, way in zip(careful, ways, strict=True)]
+
+        def body(at: Value, states: Sequence[State], mask: Value | None = None) -> list[State]:
+            return self._vector_body(loop, _Vector(loop.axis, at, lanes, mask), uniform, rows, ways, states)
+
+        def opened(states: Sequence[State]) -> list[State]:
+            """The states at the start of a block."""
+            return [
+                way.start(self.b, kind) if is_sum else state
+                for is_sum, way, kind, state in zip(careful, ways, kinds, states, strict=True)
+            ]
+
+        def closed(states: Sequence[State], block: Sequence[State]) -> list[State]:
+            """The states after a block."""
+            return [
+                way.step(self.b, old, new[0]) if is_sum else new
+                for is_sum, way, old, new in zip(careful, outer, states, block, strict=True)
+            ]
+
+        def whole_block(start: Value, states: Sequence[State]) -> list[State]:
+            stop = self.b.add(start, Value(str(BLOCK), I64))
+            last = self.b.select(self.b.compare("slt", stop, end), stop, end)
+            return closed(states, self._counted(start, last, lanes, opened(states), body))
+
+        def rest(states: Sequence[State]) -> list[State]:
+            return closed(states, body(end, opened(states), self._mask(end, limit, lanes)))
+
+        states = [way.start(self.b, kind) for way, kind in zip(outer, kinds, strict=True)]
+        if any(careful):
+            states = self._counted(Value("0", I64), end, BLOCK, states, whole_block)
+        else:
+            states = self._counted(Value("0", I64), end, lanes, states, body)
+        if self.target.masked:
+            states = self._when(self.b.compare("slt", end, limit), states, rest)
+        results = [way.finish(self.b, state) for way, state in zip(outer, states, strict=True)]
+        return results if self.target.masked else self._one_by_one(loop, end, limit, results)
+
+    def _mask(self, at: Value, limit: Value, lanes: int) -> Value:
+        """Which lanes are still inside: some, but not all."""
+        rest = self.b.sub(limit, at)
+        kind = Kind("bool", lanes)
+        if not self.target.has_avx512:
+            return self.b.compare("slt", self._iota(lanes), self._splat(rest, lanes))
+        word = Kind("int64") if lanes == 64 else Kind(f"int{lanes}")
+        count = rest if lanes == 64 else self.b.let(word, f"trunc {rest} to {word}")
+        power = self.b.binary("shl", Value("1", word), count)
+        bits = self.b.sub(power, Value("1", word))
+        return self.b.let(kind, f"bitcast {bits} to {kind}")
+
+    def _iota(self, lanes: int) -> Value:
+        kind = Kind("int64", lanes)
+        return Value(f"<{', '.join(f'i64 {i}' for i in range(lanes))}>", kind)
+
+    def _splat(self, x: Value, lanes: int) -> Value:
+        """A scalar in every lane."""
+        if not x.text.startswith("%"):
+            number = x.text
+            kind = Kind(x.kind.dtype, lanes)
+            return Value(f"splat ({x.kind.element} {number})", kind)
+        kind = Kind(x.kind.dtype, lanes)
+        one = self.b.let(kind, f"insertelement {kind} poison, {x}, i64 0")
+        return self.b.let(kind, f"shufflevector {one}, {kind} poison, <{lanes} x i32> zeroinitializer")
+
+    def _splats(self, loop: Loop, lanes: int) -> dict[loopir.Value, Value]:
+        """What the loop uses and does not compute, in every lane."""
+        made = {s.out for s in loop.body if isinstance(s, _DEFINES)}
+        used: dict[loopir.Value, None] = {}
+        for s in loop.body:
+            if isinstance(s, Let):
+                used.update(dict.fromkeys(s.args))
+            elif isinstance(s, Store | Accumulate | loopir.Require):
+                used[s.value] = None
+        used.update(dict.fromkeys(c.value for c in loop.carries))
+        return {x: self._splat(self.values[x], lanes) for x in used if x not in made}
+
+    def _rows(self, loop: Loop) -> dict[tuple[Array, tuple[Index, ...]], str]:
+        """The addresses of what the loop reads and writes, at the start of its axis."""
+        rows = {}
+        made = {s.out for s in loop.body if isinstance(s, _DEFINES)}
+        for s in loop.body:
+            if isinstance(s, Load | Store | Accumulate) and made.isdisjoint(s.index):
+                rows[(s.array, s.index)] = self._element(s.array, self._offset(s.array, s.index, loop.axis))
+        return rows
+
+    def _vector_body(
+        self,
+        loop: Loop,
+        vector: _Vector,
+        uniform: dict[loopir.Value, Value],
+        rows: dict[tuple[Array, tuple[Index, ...]], str],
+        ways: Sequence[Accumulator],
+        states: Sequence[State],
+    ) -> list[State]:
+        values = dict(uniform)
+        for s in loop.body:
+            if isinstance(s, Let):
+                values[s.out] = self._vector_let(s, values, vector)
+            elif isinstance(s, loopir.Number):
+                values[s.out] = self._number(s, vector.lanes)
+            elif isinstance(s, loopir.Position):
+                values[s.out] = self._counting(s.axis, vector)
+            elif isinstance(s, loopir.Extent):
+                values[s.out] = self._splat(self._product((s.size,)), vector.lanes)
+            elif isinstance(s, loopir.Require):
+                self._require_lanes(values[s.value], vector)
+            elif isinstance(s, Load) and (s.array, s.index) not in rows:
+                values[s.out] = self._gathered(s, values, vector)
+            elif isinstance(s, Load):
+                values[s.out] = self._vector_load(s.array, s.index, rows[(s.array, s.index)], vector)
+            elif isinstance(s, Store):
+                self._vector_store(s.array, s.index, rows[(s.array, s.index)], values[s.value], vector)
+            elif isinstance(s, Accumulate):
+                row = rows[(s.array, s.index)]
+                have = self._vector_load(s.array, s.index, row, vector)
+                self._vector_store(s.array, s.index, row, combine(self.b, s.kind, have, values[s.value]), vector)
+        after = []
+        for carry, way, state in zip(loop.carries, ways, states, strict=True):
+            after.append(self._vector_step(carry, way, state, values, vector))
+        return after
+
+    def _vector_step(
+        self, carry: Carry, way: Accumulator, state: State, values: dict[loopir.Value, Value], vector: _Vector
+    ) -> State:
+        """One more vector into a reduction; lanes that do not count must not poison it."""
+        product = self.made_by.get(carry.value)
+        fuses = product is not None and all(a in values for a in product.args)  # not one made before the loop
+        if carry.kind == "dot" and product is not None and fuses and values[carry.value].kind.is_float:
+            x, y = (values[a] for a in product.args)
+            if vector.mask is not None:
+                x = self.b.select(vector.mask, x, self.b.constant(0.0, x.kind))
+                y = self.b.select(vector.mask, y, self.b.constant(0.0, y.kind))
+            return (self.b.fma(x, y, state[0]),)
+        x = values[carry.value]
+        if vector.mask is not None:
+            x = self.b.select(vector.mask, x, self.b.constant(neutral(carry.kind, carry.value.dtype), x.kind))
+        return way.step(self.b, state, x)
+
+    def _vector_let(self, s: Let, values: dict[loopir.Value, Value], vector: _Vector) -> Value:
+        """An op on vectors."""
+        if s.op.name == "eq":  # of the number of the iteration and one index: which lane, if any
+            for counter, index in (s.args, s.args[::-1]):
+                position = self.positions.get(counter)
+                if position is vector.axis and index in self.values:
+                    return self._lane(self.values[index], vector)
+        return self._let(s, [values[a] for a in s.args], outlined=vector.mask is not None)
+
+    def _lane(self, index: Value, vector: _Vector) -> Value:
+        """The lane that stands for an index."""
+        small = Kind("int8", vector.lanes)
+        offset = self.b.sub(index, vector.at)
+        inside = self.b.compare("ult", offset, Value(str(vector.lanes), I64))
+        lane = self.b.select(inside, offset, Value("-1", I64))
+        byte = self.b.let(Kind("int8"), f"trunc {lane} to i8")
+        numbers = Value(f"<{', '.join(f'i8 {i}' for i in range(vector.lanes))}>", small)
+        return self.b.compare("eq", numbers, self._splat(byte, vector.lanes))
+
+    def _counting(self, axis: Axis, vector: _Vector) -> Value:
+        """The numbers of the iterations."""
+        if axis is not vector.axis:
+            return self._splat(self.axes[axis], vector.lanes)
+        return self.b.add(self._iota(vector.lanes), self._splat(vector.at, vector.lanes))
+
+    def _require_lanes(self, condition: Value, vector: _Vector) -> None:
+        """Leave the kernel unless a condition holds in every lane that counts."""
+        if vector.mask is not None:
+            condition = self.b.select(vector.mask, condition, self.b.constant(True, condition.kind))
+        self._require(across(self.b, "all", condition))
+
+    def _gathered(self, load: Load, values: dict[loopir.Value, Value], vector: _Vector) -> Value:
+        """Elements at places that are computed in the loop."""
+        total: Value | None = None
+        for d, i in enumerate(load.index):
+            if isinstance(i, Shifted):
+                at = self.b.add(self._counting(i.axis, vector), self._splat(self.values[i.by], vector.lanes))
+            elif isinstance(i, Axis):
+                at = self._counting(i, vector)
+            elif isinstance(i, int):
+                at = self.b.constant(i, Kind("int64", vector.lanes))
+            else:
+                at = values[i] if i in values else self._splat(self.values[i], vector.lanes)
+            stride = self._stride(load.array, d)
+            term = at if stride is None else self.b.mul(at, self._splat(stride, vector.lanes))
+            total = term if total is None else self.b.add(total, term)
+        assert total is not None
+        kind = Kind(load.array.dtype, vector.lanes)
+        return self._gather(self._element(load.array, total), kind, vector)
+
+    def _gather(self, addresses: str, kind: Kind, vector: _Vector) -> Value:
+        """The elements at some addresses."""
+        stored = kind.of(MEMORY.get(kind.dtype, kind.dtype))
+        mask = vector.mask or self.b.constant(True, Kind("bool", vector.lanes))
+        pointers = f"<{vector.lanes} x ptr>"
+        name = f"@llvm.masked.gather.{stored.suffix}.v{vector.lanes}p0"
+        self.b.declare(f"{stored} {name}({pointers}, i32, {mask.kind}, {stored})")
+        value = self.b.let(
+            stored,
+            f"call {stored} {name}({pointers} {addresses}, i32 {ITEMSIZE[kind.dtype]}, {mask}, "
+            f"{stored} zeroinitializer)",
+        )
+        return self._from_memory(value, kind)
+
+    def _vector_load(self, array: Array, index: tuple[Index, ...], row: str, vector: _Vector) -> Value:
+        kind = Kind(array.dtype, vector.lanes)
+        if not any(_axis(i) is vector.axis for i in index):
+            return self._splat(self._load(row, Kind(array.dtype)), vector.lanes)
+        if _is_row(index, vector.axis):
+            return self._load(self._along(row, vector.at, array), kind, vector.mask)
+        return self._gather(self._scattered(array, index, row, vector), kind, vector)
+
+    def _vector_store(self, array: Array, index: tuple[Index, ...], row: str, value: Value, vector: _Vector) -> None:
+        if _is_row(index, vector.axis):
+            self._store(self._along(row, vector.at, array), value, vector.mask)
+            return
+        value = self._to_memory(value)
+        addresses = self._scattered(array, index, row, vector)
+        mask = vector.mask or self.b.constant(True, Kind("bool", vector.lanes))
+        pointers = f"<{vector.lanes} x ptr>"
+        name = f"@llvm.masked.scatter.{value.kind.suffix}.v{vector.lanes}p0"
+        self.b.declare(f"void {name}({value.kind}, {pointers}, i32, {mask.kind})")
+        self.b.write(f"call void {name}({value}, {pointers} {addresses}, i32 {ITEMSIZE[array.dtype]}, {mask})")
+
+    def _along(self, row: str, at: Value, array: Array) -> str:
+        name = self.b.fresh()
+        element = Kind(MEMORY.get(array.dtype, array.dtype)).element
+        self.b.write(f"{name} = getelementptr {element}, ptr {row}, {at}")
+        return name
+
+    def _scattered(self, array: Array, index: tuple[Index, ...], row: str, vector: _Vector) -> str:
+        """The addresses of elements that do not lie side by side."""
+        stride: Value | None = None
+        for d, i in enumerate(index):
+            if _axis(i) is vector.axis:
+                step = self._stride(array, d) or Value("1", I64)
+                stride = step if stride is None else self.b.add(stride, step)
+        assert stride is not None
+        lanes = self.b.add(self._iota(vector.lanes), self._splat(vector.at, vector.lanes))
+        offsets = self.b.mul(lanes, self._splat(stride, vector.lanes))
+        name = self.b.fresh()
+        element = Kind(MEMORY.get(array.dtype, array.dtype)).element
+        self.b.write(f"{name} = getelementptr {element}, ptr {row}, {offsets}")
+        return name
+
+
+_DEFINES = Let | Load | loopir.Number | loopir.Position | loopir.Extent
+
+
+def _axis(index: Index) -> Axis | None:
+    """The axis that an index follows."""
+    return index.axis if isinstance(index, Shifted) else index if isinstance(index, Axis) else None
+
+
+def _is_row(index: Sequence[Index], axis: Axis) -> bool:
+    """Whether neighbours along an axis are neighbours in memory."""
+    return bool(index) and _axis(index[-1]) is axis and sum(_axis(i) is axis for i in index) == 1
+
+
+def _walks(index: Sequence[Index], axis: Axis) -> bool:
+    """Whether every value of an axis is another element."""
+    return sum(_axis(i) is axis for i in index) == 1 and not any(isinstance(i, loopir.Value) for i in index)

@@ -1,0 +1,1 @@
+"""Kernels: fused groups of nodes as loop nests."""

@@ -1,0 +1,267 @@
+"""A node on its own: the loops it would run in, and how its operands and its result lie in them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from graphc.dtypes import INTEGERS
+from graphc.graph.sizes import Shape, Size
+from graphc.graph.variable import Apply, Constant, Variable
+from graphc.kernels.groups import INDEXED, Along, Axes
+from graphc.kernels.shapes import Shapes, counts
+from graphc.kernels.views import View, filling, is_window, view
+from graphc.ops.declare import Elementwise
+from graphc.ops.indexing import IncSubtensor, Subtensor, entries, index_shape
+from graphc.ops.matmul import Dot
+from graphc.ops.reduction import Reduction
+from graphc.ops.shape import Alloc, ARange
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A node on its own: domain, operands (what is read, axis of each dimension), axes of the result."""
+
+    node: Apply
+    domain: Shape
+    operands: tuple[tuple[Variable, Axes], ...]
+    axes: Axes
+    reduced: frozenset[int] | None
+    index: tuple[Along, ...] = ()
+    scatters: bool = False
+
+
+def kernel_ops(spells: Callable[[Apply], bool]) -> Callable[[Apply], bool]:
+    """Whether a node can be part of a kernel, given which elementwise nodes can be computed there."""
+
+    def fits(node: Apply) -> bool:
+        op = node.op
+        if isinstance(op, Elementwise | Reduction | Alloc):
+            return spells(node)
+        if is_window(node):
+            return False
+        if isinstance(op, Subtensor | IncSubtensor):
+            return spells(node) and indexes_simply(op.pattern, node.inputs[2 if isinstance(op, IncSubtensor) else 1 :])
+        if isinstance(op, ARange):
+            return spells(node) and all(isinstance(x, Constant) for x in (node.inputs[0], node.inputs[2]))
+        return isinstance(op, Dot) and min(x.ndim for x in node.inputs) == 1 and spells(node)
+
+    return fits
+
+
+def indexes_simply(pattern: tuple[str, ...], arguments: Sequence[Variable]) -> bool:
+    """Whether an index is one that kernels know: no masks, steps that are known, arrays of one shape side by side."""
+    arrays = []
+    for place, (entry, given) in enumerate(entries(pattern, arguments)):
+        if entry.startswith("mask:") or any(x is not None and x.dtype not in INTEGERS for x in given):
+            return False
+        if entry.startswith("slice:") and given[2] is not None and not isinstance(given[2], Constant):
+            return False
+        if entry == "array":
+            arrays.append((place, given[0].ndim))
+    advanced = [p for p, (entry, _) in enumerate(entries(pattern, arguments)) if not entry.startswith("slice:")]
+    if not arrays:
+        return True
+    return advanced == list(range(advanced[0], advanced[-1] + 1)) and len({ndim for _, ndim in arrays}) == 1
+
+
+def written_shape(graph: Shapes, node: Apply) -> Shape:
+    """The shape of ``x[index]`` for a node that writes to it."""
+    assert isinstance(node.op, IncSubtensor)
+    x, _, *arguments = node.inputs
+    shape = index_shape(
+        graph.graph.table, node.op.pattern, arguments, graph.shape(x), [graph.shape(a) for a in arguments]
+    )
+    assert shape is not None, "there is no mask among its indices"
+    return tuple([graph.size(n) for n in shape])
+
+
+class Drafter:
+    """Drafts nodes; `fits` tells which nodes can be part of a kernel at all."""
+
+    def __init__(self, graph: Shapes, fits: Callable[[Apply], bool]) -> None:
+        self.graph = graph
+        self.fits = fits
+
+    def draft(self, node: Apply) -> Draft:
+        """A node's own loops: its domain, and how its operands and its result lie in it."""
+        op = node.op
+        shape_of = self.graph.shape
+        if isinstance(op, Dot):
+            return self._dot(node)
+        if isinstance(op, Subtensor):
+            return self._indexed(node, shape_of(node.outputs[0]), node.inputs[0], node.inputs[1:], ())
+        if isinstance(op, IncSubtensor):
+            return self._one_hot(node) or self._scattered(node)
+        if isinstance(op, ARange):
+            shape = shape_of(node.outputs[0])
+            scalars = tuple((x, ()) for x in node.inputs)
+            return Draft(node, shape, scalars, without_ones((0,), shape), None)
+        if isinstance(op, Reduction) and (simple := self._sum_of_one_hot(node)) is not None:
+            return simple
+        if isinstance(op, Reduction):
+            (x,) = node.inputs
+            seen = view(x)
+            shape = shape_of(seen.base)
+            position = {d: i for i, d in enumerate(seen.dims) if d is not None}
+            reduced = {d for d in range(len(shape)) if position.get(d) in op.axes(x)}
+            kept = [i for i in range(x.ndim) if op.keepdims or i not in op.axes(x)]
+            out = tuple(None if i in op.axes(x) else seen.dims[i] for i in kept)
+            axes = without_ones(tuple(range(len(shape))), shape)
+            return Draft(node, shape, ((seen.base, axes),), without_ones(out, shape), frozenset(reduced))
+        out_shape = shape_of(node.outputs[0])
+        operands = node.inputs[:1] if isinstance(op, Alloc) else node.inputs
+        axes = without_ones(tuple(range(len(out_shape))), out_shape)
+        reads = tuple(self._aligned(x, out_shape) for x in operands)
+        return Draft(node, out_shape, reads, axes, None)
+
+    def _indexed(
+        self,
+        node: Apply,
+        domain: Shape,
+        x: Variable,
+        arguments: Sequence[Variable],
+        others: tuple[tuple[Variable, Axes], ...],
+    ) -> Draft:
+        """Indexing: the domain is the shape of ``x[index]``; operands: x, the arguments of the index, others."""
+        op: Any = node.op
+        is_read = isinstance(op, Subtensor)
+        seen = view(x) if is_read else View(node.outputs[0], tuple(range(x.ndim)))
+        sizes = self.graph.shape(x)
+        arrays = [g[0] for entry, g in entries(op.pattern, arguments) if entry == "array"]
+        rank = max((a.ndim for a in arrays), default=0)
+        reads: list[tuple[Variable, Axes]] = []
+        along: list[Along] = []
+        axis = 0
+        first_array: int | None = None
+        for dimension, (entry, given) in enumerate(entries(op.pattern, arguments)):
+            if entry.startswith("slice:"):
+                start, step = given[0], 1 if given[2] is None else int(given[2].data)
+                whole = domain[axis] is sizes[dimension] or domain[axis] == 1 == sizes[dimension]
+                if step == 1 and whole and domain[axis] is not None:
+                    start = None  # it cannot begin elsewhere
+                is_part = step != 1 or not whole
+                along.append(Along(axis, None if start is None else len(reads) + 1, step, is_part=is_part))
+                if start is not None:
+                    reads.append((start, ()))
+                axis += 1
+            elif entry == "array":
+                if first_array is None:
+                    first_array, axis = axis, axis + rank
+                if rank == 1 and self._counts(given[0], sizes[dimension]):
+                    along.append(Along(first_array))
+                    continue
+                index = tuple(range(first_array, first_array + rank))
+                shape = self.graph.shape(given[0])
+                axes = tuple(None if n == 1 else a for a, n in zip(index, shape, strict=True))
+                along.append(Along(None, len(reads) + 1, by_element=True))
+                base, dims = view(given[0]).base, view(given[0]).dims
+                mapped: list[int | None] = [None] * base.ndim
+                for a, d in zip(axes, dims, strict=True):
+                    if d is not None:
+                        mapped[d] = a
+                reads.append((base, tuple(mapped)))
+            else:
+                along.append(Along(None, len(reads) + 1))
+                reads.append((given[0], ()))
+        if any(d is None and a.start is not None for d, a in zip(seen.dims, along, strict=True)):
+            seen = View(x, tuple(range(x.ndim)))  # an index into a dimension that is not in memory is checked as well
+        # In the order of the dimensions in memory.
+        place = {d: i for i, d in enumerate(seen.dims) if d is not None}
+        index_of = tuple(along[place[d]] if d in place else Along(None) for d in range(seen.base.ndim))
+        own = tuple(
+            (None if domain[a.axis] == 1 else a.axis) if a.is_plain and a.axis is not None else INDEXED
+            for a in index_of
+        )
+        axes = without_ones(tuple(range(len(domain))), domain)
+        if is_read and not reads and all(a.is_plain for a in index_of):
+            return Draft(node, domain, ((seen.base, own),), axes, None)  # everything, in order
+        return Draft(node, domain, ((seen.base, own), *reads, *others), axes, None, index_of)
+
+    def _counts(self, x: Variable, size: Size) -> bool:
+        """Whether `x` is 0, 1, 2, ... up to a size."""
+        return counts(x) and same_size(self.graph.shape(x)[0], size)
+
+    def _one_hot(self, node: Apply) -> Draft | None:
+        """One number in each row of zeros, ``inc_subtensor(zeros[arange(n), i], y)``: elementwise over the matrix."""
+        x, y, *arguments = node.inputs
+        shape = self.graph.shape(x)
+        value = filling(x)
+        if getattr(node.op, "pattern", None) != ("array", "array") or y.ndim > 1 or arguments[1].ndim != 1:
+            return None
+        if value is None or not isinstance(value, Constant) or value.data != 0:
+            return None
+        if not self._counts(arguments[0], shape[0]) or y.dtype != x.dtype:
+            return None
+        rows = without_ones((0,), self.graph.shape(arguments[1]))
+        if rows == (None,) and shape[0] != 1:
+            return None
+        reads: list[tuple[Variable, Axes]] = []
+        for operand in (y, arguments[1]):
+            seen = view(operand)
+            if seen.dims != tuple(range(operand.ndim)):
+                return None
+            reads.append((operand, without_ones((0,), self.graph.shape(operand)) if operand.ndim else ()))
+        return Draft(node, shape, tuple(reads), without_ones((0, 1), shape), None)
+
+    def _sum_of_one_hot(self, node: Apply) -> Draft | None:
+        """The sum of each row of a `_one_hot`: its one number."""
+        op, made = node.op, node.inputs[0].owner
+        if not isinstance(op, Reduction) or op.name != "sum" or op.axis != (1,) or made is None:
+            return None
+        if not isinstance(made.op, IncSubtensor) or not self.fits(made) or node.outputs[0].dtype != made.out.dtype:
+            return None
+        draft = self._one_hot(made)
+        if draft is None:
+            return None
+        shape = self.graph.shape(node.outputs[0])
+        return Draft(node, shape, draft.operands, without_ones(tuple(range(len(shape))), shape), None)
+
+    def _scattered(self, node: Apply) -> Draft:
+        """Writing to ``x[index]``: over the elements of the index, what is written last among the operands."""
+        x, y, *arguments = node.inputs
+        domain = written_shape(self.graph, node)
+        draft = self._indexed(node, domain, x, arguments, (self._aligned(y, domain),))
+        return replace(draft, scatters=True)
+
+    def _aligned(self, x: Variable, out: Shape) -> tuple[Variable, Axes]:
+        """An operand of an elementwise op: what it is read from, and the axis of each of that one's dimensions."""
+        seen = view(x)
+        axes: list[int | None] = [None] * seen.base.ndim
+        shift = len(out) - x.ndim
+        for i, (d, size) in enumerate(zip(seen.dims, self.graph.shape(x), strict=True)):
+            if d is not None and size != 1:
+                axes[d] = shift + i
+        return seen.base, tuple(axes)
+
+    def _dot(self, node: Apply) -> Draft:
+        """A product with a vector: a sum over the matrix (or the other vector) as it lies in memory."""
+        x, y = node.inputs
+        matrix, vector = (x, y) if x.ndim >= y.ndim else (y, x)
+        seen, other = view(matrix), view(vector)
+        shape = self.graph.shape(seen.base)
+        summed = matrix.ndim - 1 if matrix is x else 0
+        axis = seen.dims[summed]
+        if axis is None or None in seen.dims or other.dims != (0,) or other.base.ndim != 1:
+            # A dimension of size 1 that is not in memory: as it is, through the operands' own shapes.
+            seen, other = View(matrix, tuple(range(matrix.ndim))), View(vector, (0,))
+            shape, axis = self.graph.shape(matrix), summed
+        assert axis is not None
+        everything = tuple(range(len(shape)))
+        kept = tuple(d for i, d in enumerate(seen.dims) if i != summed)
+        operands = {id(matrix): (seen.base, everything), id(vector): (other.base, (axis,))}
+        reads = tuple((base, without_ones(axes, shape)) for base, axes in (operands[id(x)], operands[id(y)]))
+        return Draft(node, shape, reads, without_ones(kept, shape), frozenset({axis}))
+
+
+def without_ones(axes: Sequence[int | None], shape: Shape) -> Axes:
+    return tuple(None if a is None or shape[a] == 1 else a for a in axes)
+
+
+def same_size(a: Size, b: Size) -> bool:
+    return a is b or (isinstance(a, int) and isinstance(b, int) and a == b)
+
+
+def same_shape(a: Shape, b: Shape) -> bool:
+    return len(a) == len(b) and all(map(same_size, a, b))

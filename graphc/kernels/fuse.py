@@ -1,0 +1,311 @@
+"""Fusion: which nodes run together in one kernel.
+
+The nodes of a schedule are taken in order, and each joins the earliest group in which it can run: one over the same
+domain, that comes after everything the node reads.  Groups run one after the other, so no circle can arise.
+
+A group has a *domain*, the axes its loops run over, and a *split* that parts them into outer and inner axes:
+
+    rank of a node's result        level     where it is computed
+    (n, m), the domain             INNER     in the inner loops; several *phases*, one pass each
+    (n,) or (n, 1), the outer axes OUTER     in the outer loop, between the passes
+    ()                             WHOLE     before or after all loops
+
+A reduction over the inner axes makes an OUTER value of the next phase (softmax: maximum, sum, quotient are three
+phases over one row); one over everything makes a WHOLE value.  One that keeps the last axis adds to memory, and its
+result is there only after the group.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+
+from graphc.graph.predicates import Choice, Predicate
+from graphc.graph.sizes import Shape
+from graphc.graph.variable import Apply, Variable
+from graphc.kernels.drafts import Draft, Drafter, same_shape, same_size, without_ones
+from graphc.kernels.groups import INDEXED, INNER, OUTER, WHOLE, Axes, Decide, Group, Item, Member, Placed, Single
+from graphc.kernels.shapes import Shapes
+from graphc.ops.declare import Elementwise
+from graphc.ops.shape import Alloc, DimShuffle, ShapeOf
+
+# A kernel of more nodes takes long to compile, and keeps more values than there are registers.
+MOST_NODES = 64
+MOST_ARRAYS = 24
+
+# What is computed again rather than kept: anything dearer is worth a place in memory.
+CHEAP = frozenset(
+    {
+        "add", "sub", "mul", "neg", "abs_", "sqr", "cast", "switch", "maximum", "minimum", "lt", "le", "gt", "ge",
+        "eq", "neq", "and_", "or_", "xor", "invert", "isnan", "isinf", "isfinite", "fill", "identity", "alloc",
+        "sgn", "floor", "ceil", "trunc", "clip",
+    }
+)  # fmt: skip
+
+
+def is_cheap(x: Variable) -> bool:
+    """Whether a value is computed in a step or two from its operands."""
+    return x.owner is None or x.owner.op.name in CHEAP or isinstance(x.owner.op, Alloc)
+
+
+def _is_one_step(x: Variable) -> bool:
+    """Whether `x` is as well computed again: one cheap step from one array."""
+    assert x.owner is not None
+    arrays = [y for y in x.owner.inputs if y.ndim]
+    return isinstance(x.owner.op, Elementwise) and x.owner.op.name in CHEAP and len(arrays) <= 1 and x.ndim > 0
+
+
+class Fuser:
+    """Forms the groups of a schedule's nodes."""
+
+    def __init__(
+        self,
+        graph: Shapes,
+        fits: Callable[[Apply], bool],
+        fuses: bool = True,
+        apart: frozenset[Apply] = frozenset(),
+    ) -> None:
+        self.graph = graph
+        self.fits = fits
+        self.fuses = fuses
+        self.apart = apart
+        self.drafter = Drafter(graph, fits)
+        self.items: list[Item] = []
+        self.home: dict[Variable, int] = {}
+        self._latest: dict[tuple[Predicate, Shape], int] = {}
+        self._first = 0
+
+    def add(self, node: Apply, when: Predicate) -> None:
+        """Place a node; those it depends on have been placed."""
+        if isinstance(node.op, ShapeOf):
+            return
+        if isinstance(node.op, DimShuffle) or not self.fits(node):
+            self._single(node, when)
+            return
+        draft = self.drafter.draft(node)
+        first = max((self.home.get(base, -1) for base, _ in draft.operands), default=-1)
+        first = max(first, self._first)
+        if self.fuses:
+            for position in self._candidates(draft, when, first):
+                group = self.items[position]
+                if isinstance(group, Group) and group.when == when:
+                    self._repeat(group, draft)
+                    if self._join(group, draft):
+                        self._settle(node, position)
+                        return
+        group = Group(draft.domain, when)
+        if self.fuses:
+            self._repeat(group, draft)
+        joined = self._join(group, draft)
+        assert joined, f"{node} does not fit a group of its own"
+        self.items.append(group)
+        self._settle(node, len(self.items) - 1)
+        self._latest[(when, draft.domain)] = len(self.items) - 1
+
+    def _repeat(self, group: Group, draft: Draft) -> None:
+        """Compute operands again that are one step from what is in memory, rather than keep them there too."""
+        for base, _ in draft.operands:
+            if base in group.placed or base.owner is None or base not in self.home:
+                continue
+            if not _is_one_step(base) or not self.fits(base.owner):
+                continue
+            again = self.drafter.draft(base.owner)
+            if same_shape(again.domain, draft.domain) and draft.reduced is None and not draft.index:
+                self._repeat(group, again)
+                self._join(group, again)
+
+    def decide(self, choice: Choice) -> None:
+        """Place the choice of a branch, after its condition."""
+        self.items.append(Decide(choice))
+
+    def dear_rows(self) -> frozenset[Apply]:
+        """Nodes computed once a row, one by one, that would rather run over all rows at a time, on vectors.
+
+        They are not cheap, and no later pass over the row needs them.  What is only added to memory is as well done
+        by another kernel.
+        """
+        found: set[Apply] = set()
+        for group in self.items:
+            if isinstance(group, Group) and group.split:
+                needed: set[Variable] = set()
+                for member in reversed(group.members):
+                    out = member.node.outputs[0]
+                    if member.closed and member.node not in found:
+                        continue
+                    if member.out.level == INNER or out in needed:
+                        needed.update(base for base, _ in member.reads)
+                    elif member.out.level == OUTER and member.reduced is None and not is_cheap(out):
+                        found.add(member.node)
+        return frozenset(found)
+
+    def barrier(self) -> None:
+        """What comes from now on runs after all that is there."""
+        self._first = len(self.items)
+
+    def _position(self, group: Group) -> int:
+        """The position of a group, which may be about to be added."""
+        for position in range(len(self.items) - 1, -1, -1):
+            if self.items[position] is group:
+                return position
+        return len(self.items)
+
+    def _single(self, node: Apply, when: Predicate) -> None:
+        self.items.append(Single(node, when))
+        self._settle(node, len(self.items) - 1)
+
+    def _settle(self, node: Apply, position: int) -> None:
+        for out in node.outputs:
+            self.home[out] = position
+
+    def _candidates(self, draft: Draft, when: Predicate, first: int) -> Iterable[int]:
+        """Groups the node may join: those that make its operands, then the last over the same domain."""
+        found = dict.fromkeys(sorted(self.home[base] for base, _ in draft.operands if base in self.home))
+        latest = self._latest.get((when, draft.domain))
+        if latest is not None:
+            found[latest] = None
+        return [position for position in found if position >= first]
+
+    # ---- joining ----
+
+    def _join(self, group: Group, draft: Draft) -> bool:
+        """Put the node into the group if it can run there."""
+        if len(group.members) >= MOST_NODES:
+            return False
+        external = [b for b, _ in draft.operands if b not in group.placed and b.ndim]
+        if len({*group.arrays, *external}) >= MOST_ARRAYS:
+            return False
+        if group.sealed or (draft.scatters and group.members):
+            return False
+        place = self._reduction(group, draft) if draft.reduced is not None else self._map(group, draft)
+        if place is None:
+            return False
+        group.sealed = draft.scatters
+        member, split = place
+        if split and not group.split:
+            position = self._position(group)
+            for ones in range(len(group.domain) - split + 1):
+                self._latest[(group.when, group.domain[:split] + (1,) * ones)] = position
+        group.split = split
+        group.members.append(member)
+        group.placed[draft.node.outputs[0]] = member.out
+        if member.closed:
+            group.closed.add(draft.node.outputs[0])
+        group.arrays.update(dict.fromkeys([*external, draft.node.outputs[0]] if member.out.axes else external))
+        return True
+
+    def _map(self, group: Group, draft: Draft) -> tuple[Member, int | None] | None:
+        axes = self._axes_in(group, draft)
+        if axes is None:
+            return None
+        reads = []
+        for base, own in draft.operands:
+            mapped = tuple(None if a is None else a if a == INDEXED else axes[a] for a in own)
+            reads.append((base, mapped))
+        used = {a for a in axes if a is not None}
+        count = len([n for n in group.domain if n != 1])
+        full = {a for a, n in enumerate(group.domain) if n != 1}
+        split = group.split
+        if not used and count:
+            level = WHOLE
+        elif used == full:
+            level = INNER if count else WHOLE
+        elif split and used == {a for a in full if a < split}:
+            if draft.node in self.apart:
+                return None
+            level = OUTER
+        else:
+            return None
+        phase = 0
+        for base, mapped in reads:
+            placed = group.placed.get(base)
+            if placed is None:
+                continue
+            if base in group.closed or placed.axes != mapped or placed.level > level:
+                return None
+            if placed.level == WHOLE and placed.phase and level != WHOLE:
+                if split:
+                    return None
+                split = 0
+            phase = max(phase, placed.phase)
+        index = tuple(a if a.axis is None else replace(a, axis=axes[a.axis]) for a in draft.index)
+        if index and draft.operands[0][0] in group.placed:
+            return None
+        made = Placed(level, phase, axes)
+        return Member(draft.node, made, tuple(reads), closed=draft.scatters, phase=phase, index=index), split
+
+    def _axes_in(self, group: Group, draft: Draft) -> Axes | None:
+        """The axis of each dimension of an elementwise result in the group's domain."""
+        out = draft.domain
+        if same_shape(out, group.domain):
+            return draft.axes
+        if all(n == 1 for n in out):
+            return tuple(None for _ in out)
+        # By an operand that the group computes: a row's sum, say, and what follows from it.
+        for base, own in draft.operands:
+            placed = group.placed.get(base)
+            if placed is None or placed.level == WHOLE:
+                continue
+            found: dict[int, int | None] = {
+                a: to for a, to in zip(own, placed.axes, strict=True) if a is not None and to is not None
+            }
+            axes = tuple(found.get(i) for i in range(len(out)))
+            if all((n == 1) if a is None else same_size(group.domain[a], n) for a, n in zip(axes, out, strict=True)):
+                return axes
+        if group.split and len(out) >= group.split and same_shape(out[: group.split], group.domain[: group.split]):
+            rest = out[group.split :]  # a row's number, perhaps with the axes it is a row of
+            if all(n == 1 for n in rest):
+                return without_ones((*range(group.split), *(None for _ in rest)), group.domain)
+        return None
+
+    def _reduction(self, group: Group, draft: Draft) -> tuple[Member, int | None] | None:
+        assert draft.reduced is not None
+        if not same_shape(draft.domain, group.domain):
+            return self._outer_total(group, draft)
+        phase = 0
+        for base, own in draft.operands:
+            placed = group.placed.get(base)
+            if placed is None:
+                continue
+            if base in group.closed or placed.axes != own:
+                return None
+            if placed.level == WHOLE and placed.phase and group.split:
+                return None
+            phase = max(phase, placed.phase)
+        full = {a for a, n in enumerate(group.domain) if n != 1}
+        reduced = draft.reduced & full
+        kept = full - reduced
+        split = group.split
+        if not reduced:  # all have size 1: nothing to add up
+            out = Placed(INNER if full else WHOLE, phase, draft.axes)
+            return Member(draft.node, out, draft.operands, frozenset(), phase=phase), split
+        if not kept:
+            out = Placed(WHOLE, phase + 1 if not split else 1, draft.axes)
+            if phase and split is None:
+                split = 0
+            return Member(draft.node, out, draft.operands, frozenset(reduced), phase=phase), split
+        if max(kept) < min(reduced):
+            want = min(reduced)
+            later = any(m.out.level == INNER and m.out.phase for m in group.members)
+            if split is not None and split != want:
+                return None
+            if split is None and later:
+                return None
+            out = Placed(OUTER, phase + 1, draft.axes)
+            return Member(draft.node, out, draft.operands, frozenset(reduced), phase=phase), want
+        # Columns, or axes in between: added to memory.
+        out = Placed(INNER, phase, draft.axes)
+        return Member(draft.node, out, draft.operands, frozenset(reduced), closed=True, phase=phase), split
+
+    def _outer_total(self, group: Group, draft: Draft) -> tuple[Member, int | None] | None:
+        """A reduction of a group's OUTER value over all of it: carried by the outer loop."""
+        if not group.split or len(draft.operands) != 1:
+            return None
+        ((base, _),) = draft.operands
+        placed = group.placed.get(base)
+        if placed is None or placed.level != OUTER or base in group.closed:
+            return None
+        if any(a is not None for a in draft.axes):
+            return None
+        reduced = frozenset(a for a in placed.axes if a is not None)
+        out = Placed(WHOLE, 1, draft.axes)
+        return Member(draft.node, out, ((base, placed.axes),), reduced, phase=placed.phase, over=OUTER), group.split

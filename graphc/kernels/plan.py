@@ -1,0 +1,570 @@
+"""From a schedule to kernels: the steps that a backend with kernels runs, and the memory they use.
+
+    Launch      one kernel
+    Product     a product of matrices
+    Call        a node that is computed by a call back into Python
+    Check       two sizes must be equal
+    SameCount   two shapes must have as many elements (reshape)
+    NotEmpty    a size must not be 0 (maximum and minimum)
+    Decide      a branch is chosen
+    Pick        the result of the branch that was chosen
+    Window      neighbouring rows of an array, where they are
+
+Values of rank 0 have a place of their own each.  Arrays live in *memories*; a reshaped array lives in that of its
+source, and a memory that nobody reads any more is used again for an array of the same size.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+from graphc.graph.fgraph import FunctionGraph, Guard
+from graphc.graph.predicates import ALWAYS, Choice, Predicate
+from graphc.graph.sizes import Shape
+from graphc.graph.traverse import toposort
+from graphc.graph.variable import Apply, Constant, Variable
+from graphc.kernels.copies import copied
+from graphc.kernels.drafts import written_shape
+from graphc.kernels.fuse import Fuser
+from graphc.kernels.groups import Decide, Group, Item
+from graphc.kernels.launch import Launch, Memory
+from graphc.kernels.shapes import Shapes, assuming
+from graphc.kernels.templates import Templates, lower
+from graphc.kernels.views import View, filling, is_window, keeps_order, view
+from graphc.ops.control import IfElse
+from graphc.ops.indexing import IncSubtensor
+from graphc.ops.matmul import Dot
+from graphc.ops.reduction import Peak, Reduction
+from graphc.ops.shape import DimShuffle, Reshape, ShapeOf
+from graphc.schedule.schedule import Check, Choose, Compute, Schedule
+
+Key = Variable | Memory
+
+
+class Unplanned(Exception):
+    """A schedule that cannot be run by kernels yet; the message says why."""
+
+
+@dataclass(frozen=True)
+class Product:
+    """``out = x @ y`` of matrices, each seen through the order of its dimensions."""
+
+    node: Apply
+    x: View
+    y: View
+
+
+@dataclass(frozen=True)
+class Call:
+    """A node computed by its `perform`."""
+
+    node: Apply
+
+
+@dataclass(frozen=True)
+class SizesEqual:
+    """A guard."""
+
+    guard: Guard
+    left: int | Variable
+    right: int | Variable
+
+
+@dataclass(frozen=True)
+class Assumed:
+    """Two sizes that this plan takes to be equal; where they are not, another plan must run."""
+
+    left: Variable
+    right: Variable
+
+
+@dataclass(frozen=True)
+class SameCount:
+    """As many elements before and after a reshape."""
+
+    node: Apply
+    before: Shape
+    after: Shape
+
+
+@dataclass(frozen=True)
+class NotEmpty:
+    """A size that must not be 0."""
+
+    node: Apply
+    size: int | Variable
+
+
+@dataclass(frozen=True)
+class Window:
+    """Some neighbouring rows of an array, or one, where they are."""
+
+    node: Apply
+
+    @property
+    def start(self) -> Variable | None:
+        """The first of them; None for the beginning."""
+        first = self.node.op.pattern[0]  # type: ignore[attr-defined]
+        return self.node.inputs[1] if first == "int" or first.startswith("slice:1") else None
+
+    @property
+    def is_row(self) -> bool:
+        """Whether it is one row, whose axis goes."""
+        return self.node.op.pattern[0] == "int"  # type: ignore[attr-defined, no-any-return]
+
+
+@dataclass(frozen=True)
+class Undecide:
+    """A choice that may never be made has not been made yet."""
+
+    choice: Choice
+
+
+@dataclass(frozen=True)
+class Pick:
+    """The results of an `ifelse`: those of the branch that ran, where they are."""
+
+    node: Apply
+
+
+Step = Launch | Product | Call | SizesEqual | Assumed | SameCount | NotEmpty | Decide | Undecide | Pick | Window
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What runs, in order, and in which memory.
+
+    Attributes
+    ----------
+    early: how many of the first steps need no array: they compute sizes and check them.
+    steps: what runs; whens: for each the condition under which it does.
+    home: the memory of each array that is in one: its own, or another's for a reshaped array.
+    results: for each result of the schedule its memory; a rank-0 result is its variable.
+    regions: memories that are used one after the other by arrays of one size: for each memory the one it stands for.
+    """
+
+    schedule: Schedule
+    shapes: Shapes
+    early: int
+    steps: tuple[Step, ...]
+    whens: tuple[Predicate, ...]
+    home: dict[Variable, Key]
+    results: tuple[Key, ...]
+    regions: dict[Key, Key]
+
+    def shape(self, key: Key) -> Shape:
+        """The sizes of a memory or of a variable."""
+        return key.shape if isinstance(key, Memory) else self.shapes.shape(key)
+
+
+def plan(schedule: Schedule, fits: Callable[[Apply], bool], fuses: bool = True, assumes: bool = True) -> Plan:
+    """The plan of a schedule, given which nodes can be part of a kernel.
+
+    fuses: whether several nodes may share a kernel; assumes: whether sizes may be taken to be equal (`Shapes`).
+    """
+    return _Planner(schedule, fits, fuses, assumes).run()
+
+
+class _Planner:
+    def __init__(self, schedule: Schedule, fits: Callable[[Apply], bool], fuses: bool, assumes: bool) -> None:
+        self.schedule = schedule
+        self.graph: FunctionGraph = schedule.graph
+        self.fits = fits
+        self.fuses = fuses
+        self.assumes = assumes
+        self.shapes = Shapes(schedule.graph)
+        self.steps: list[Step] = []
+        self.whens: list[Predicate] = []
+        self.current: Predicate = ALWAYS
+        self.home: dict[Variable, Key] = {}
+        self.made: set[Key] = set()
+        """Memories that this function fills and nobody else holds."""
+        self.results: list[Key] = []
+        self.templates: Templates = {}
+        self.when_of: dict[Variable, Predicate] = {
+            out: s.when for s in schedule.steps if isinstance(s, Compute) for out in s.node.outputs
+        }
+        self.checks: dict[int, list[Check]] = {}
+
+    def _shape(self, x: Variable) -> Shape:
+        return self.shapes.shape(x)
+
+    def run(self) -> Plan:
+        """Fuse, lower, and give everything its place."""
+        nodes = [s.node for s in self.schedule.steps if isinstance(s, Compute)]
+        self.shapes = assuming(self.graph, nodes) if self.assumes else Shapes(self.graph)
+        known = {*self.graph.inputs}
+        for x in (*known, *self.graph.outputs, *(x for node in nodes for x in (*node.inputs, *node.outputs))):
+            if x.dtype.startswith("complex"):  # two floats are more than a word of a frame
+                raise Unplanned(f"it has numbers of dtype {x.dtype}")
+        for step in self.schedule.steps:
+            if isinstance(step, Choose) and step.choice.when:
+                self._emit(Undecide(step.choice))
+        early = self._early(known)
+        self._stage(early, None)
+        for k, n in self.shapes.assumed.items():
+            self._emit(Assumed(k, n))
+        late: list[Check] = []
+        available = {*known, *(out for node in early for out in node.outputs)}
+        for check in (s for s in self.schedule.steps if isinstance(s, Check)):
+            sides = [self._operand(x) for x in (check.left, check.right)]
+            if not check.when and all(isinstance(x, int) or self._is_known(x, available) for x in sides):
+                self._emit(SizesEqual(check.guard, *sides))
+            else:
+                late.append(check)
+        count = len(self.steps)
+        self._stage([n for n in self._with_sizes(nodes) if n not in set(early)], late)
+        self._finish()
+        return Plan(
+            self.schedule,
+            self.shapes,
+            count,
+            tuple(self.steps),
+            tuple(self.whens),
+            self.home,
+            tuple(self.results),
+            _regions(self),
+        )
+
+    def _emit(self, step: Step) -> None:
+        self.steps.append(step)
+        self.whens.append(self.current)
+
+    @staticmethod
+    def _operand(side: object) -> int | Variable:
+        return side if isinstance(side, int) else side.variable  # type: ignore[attr-defined]
+
+    # ---- sizes ----
+
+    def _sizes(self, nodes: Iterable[Apply]) -> list[Variable]:
+        """The sizes of all arrays that these nodes make or read."""
+        found: dict[Variable, None] = {}
+        shape_of = self.shapes.shape
+        for node in nodes:
+            for x in (*node.outputs, *node.inputs):
+                for size in shape_of(x):
+                    if isinstance(size, Variable):
+                        found[size] = None
+            if isinstance(node.op, IncSubtensor) and self.fits(node):
+                found.update((n, None) for n in written_shape(self.shapes, node) if isinstance(n, Variable))
+        return list(found)
+
+    def _early(self, known: set[Variable]) -> list[Apply]:
+        """The nodes that need no array: those that sizes and guards depend on, and other arithmetic of numbers."""
+        nodes = [s.node for s in self.schedule.steps if isinstance(s, Compute)]
+        wanted = self._sizes(nodes)
+        for x in self.graph.outputs:
+            wanted += [n for n in self._shape(x) if isinstance(n, Variable)]
+        for step in self.schedule.steps:
+            if isinstance(step, Check):
+                wanted += [x for x in map(self._operand, (step.left, step.right)) if isinstance(x, Variable)]
+            elif isinstance(step, Compute) and not step.when and step.writes[0].variable.ndim == 0:
+                wanted += step.node.outputs
+        result: list[Apply] = []
+        fine = set(known)
+        for node in toposort(wanted, stop=known):
+            if isinstance(node.op, ShapeOf):
+                if node.inputs[0] in known:
+                    fine.update(node.outputs)
+            elif self.when_of.get(node.outputs[0], ALWAYS):
+                continue  # only the branch that is taken runs
+            elif (
+                self.fits(node)
+                and not any(out.ndim for out in node.outputs)
+                and all(isinstance(x, Constant) or (x in fine and x.ndim == 0) for x in node.inputs)
+            ):
+                fine.update(node.outputs)
+                result.append(node)
+        return result
+
+    def _is_known(self, x: Variable, available: set[Variable]) -> bool:
+        if x in available or isinstance(x, Constant):
+            return True
+        return x.owner is not None and isinstance(x.owner.op, ShapeOf) and x.owner.inputs[0] in available
+
+    def _with_sizes(self, nodes: Sequence[Apply]) -> list[Apply]:
+        """The nodes in order, those for the sizes of what a node makes before it."""
+        wanted = [x for node in nodes for x in (*self._sizes([node]), *node.outputs)]
+        return toposort(wanted, stop=self.graph.inputs)
+
+    # ---- steps ----
+
+    def _stage(self, nodes: Sequence[Apply], late: list[Check] | None) -> None:
+        """Fuse and lower some nodes."""
+        fuser, at = self._fused(nodes, late, frozenset())
+        apart = fuser.dear_rows()
+        if apart:
+            fuser, at = self._fused(nodes, late, apart)
+        read = self._read(fuser.items, late)
+        for position, item in enumerate([*fuser.items, None]):
+            for check in at.get(position, ()):
+                left, right = map(self._operand, (check.left, check.right))
+                self.current = check.when
+                self._emit(SizesEqual(check.guard, left, right))
+            if isinstance(item, Decide):
+                self.current = item.choice.when
+                self._emit(item)
+            elif item is not None:
+                self.current = item.when
+                if isinstance(item, Group):
+                    made = [x for x in item.placed if fuser.home[x] == position]
+                    self._launch(item, [x for x in made if x in read or x in item.closed])
+                else:
+                    self._single(item.node)
+            self.current = ALWAYS
+
+    def _fused(
+        self, nodes: Sequence[Apply], late: list[Check] | None, apart: frozenset[Apply]
+    ) -> tuple[Fuser, dict[int, list[Check]]]:
+        """The groups of some nodes, and before which of them checks are made."""
+        fuser = Fuser(self.shapes, self.fits, self.fuses, apart)
+        waiting = list(late or ())
+        done = {*self.graph.inputs, *(x for step in self.steps if isinstance(step, Launch) for x in step.outputs)}
+        at: dict[int, list[Check]] = {}
+        undecided = [] if late is None else [s.choice for s in self.schedule.steps if isinstance(s, Choose)]
+        whens: dict[Apply, Predicate] = {s.node: s.when for s in self.schedule.steps if isinstance(s, Compute)}
+        for node in nodes:
+            when = whens.get(node)
+            if when is None:  # a size: known where what it depends on is
+                of = [whens.get(x.owner, ALWAYS) for x in node.inputs if x.owner is not None]
+                when = whens[node] = next((w for w in of if w), ALWAYS) if late is not None else ALWAYS
+            self._decide(fuser, undecided, when, node)
+            fuser.add(node, when)
+            done.update(node.outputs)
+            for check in list(waiting):
+                sides = [self._operand(x) for x in (check.left, check.right)]
+                if all(isinstance(x, int) or self._is_known(x, done) for x in sides):
+                    self._decide(fuser, undecided, check.when, None)
+                    waiting.remove(check)
+                    at.setdefault(len(fuser.items), []).append(check)
+                    fuser.barrier()
+        assert not waiting, f"sizes are never compared: {waiting}"
+        for choice in undecided:
+            fuser.decide(choice)
+        return fuser, at
+
+    @staticmethod
+    def _decide(fuser: Fuser, undecided: list[Choice], when: Predicate, node: Apply | None) -> None:
+        """Place the choices that a predicate, or an `ifelse` itself, rests on, those that they rest on before."""
+        wanted = [choice for choice, _ in when]
+        if node is not None and node.op.lazy:
+            wanted += [c for c in undecided if c.condition is node.inputs[0]]
+        pending = [c for c in wanted if c in undecided]
+        while pending:
+            choice = pending[-1]
+            before = [c for c, _ in choice.when if c in undecided]
+            if before:
+                pending += before
+                continue
+            pending.pop()
+            if choice in undecided:
+                undecided.remove(choice)
+                fuser.decide(choice)
+
+    def _read(self, items: Sequence[Item], late: list[Check] | None) -> set[Variable]:
+        """What some item reads that it does not compute itself, or what is read after all of them."""
+        found: set[Variable] = set()
+        for item in items:
+            if isinstance(item, Group):
+                # What a group reads of its own members it has, unless they are complete only after it.
+                found.update(base for member in item.members for base, _ in member.reads if base not in item.placed)
+                for node in (m.node for m in item.members if isinstance(m.node.op, IncSubtensor) and m.closed):
+                    value = filling(node.inputs[0])
+                    found.add(view(node.inputs[0]).base if value is None else value)
+                found.update(n for n in item.domain if isinstance(n, Variable))
+            elif isinstance(item, Decide):
+                found.add(item.choice.condition)
+            elif not isinstance(item.node.op, DimShuffle):
+                found.update(y for x in item.node.inputs for y in (x, view(x).base))
+                found.update(n for x in item.node.outputs for n in self._shape(x) if isinstance(n, Variable))
+        nodes = [s.node for s in self.schedule.steps if isinstance(s, Compute)]
+        found.update(y for x in self.graph.outputs for y in (x, view(x).base))
+        found.update(n for x in self.graph.outputs for n in self._shape(x) if isinstance(n, Variable))
+        found.update(x for g in self.graph.guards for x in (g.left, g.right) if isinstance(x, Variable))
+        found.update(self._sizes(nodes))
+        if late is None:  # the other stage may read everything
+            found.update(x for node in nodes for x in node.inputs)
+        return found
+
+    def _launch(self, group: Group, wanted: Sequence[Variable]) -> None:
+        """One kernel, with what must be in memory before, for those of its values that others read."""
+        if not wanted:
+            return  # others see through what it computes
+        for node in group.nodes:
+            if isinstance(node.op, Reduction) and node.op.name in ("max", "min") and not isinstance(node.op, Peak):
+                self._not_empty(node)
+        for member in group.members:
+            for base, _ in member.reads:
+                if base not in group.placed and base.ndim:
+                    self._memory(base)
+            if isinstance(member.node.op, IncSubtensor) and member.closed:
+                self._prepared(member.node)
+        self._emit(lower(group, self.shapes, wanted, self.templates))
+        for x in wanted:
+            if x.ndim:
+                self._make(x)
+
+    def _prepared(self, node: Apply) -> None:
+        """What is written into first: a copy, or a number everywhere."""
+        x, out = node.inputs[0], node.outputs[0]
+        value = filling(x)
+        if value is None and view(x).base.ndim:
+            self._memory(view(x).base)
+        self._emit(copied(x if value is None else value, out, self.shapes))
+
+    def _not_empty(self, node: Apply) -> None:
+        (x,) = node.inputs
+        assert isinstance(node.op, Reduction)
+        for axis in node.op.axes(x):
+            size = self._shape(x)[axis]
+            if not isinstance(size, int) or size == 0:
+                assert size is not None
+                self._emit(NotEmpty(node, size))
+
+    def _make(self, x: Variable) -> None:
+        self.home[x] = x
+        self.made.add(x)
+
+    def _single(self, node: Apply) -> None:
+        op = node.op
+        if isinstance(op, DimShuffle):
+            return  # seen through, or copied where somebody needs it in memory
+        (out, *_) = node.outputs
+        if isinstance(op, Reshape):
+            self._reshape(node)
+        elif isinstance(op, IfElse):
+            self._pick(node)
+        elif is_window(node):
+            self._memory(node.inputs[0])
+            self._emit(Window(node))
+            self.home[out] = out
+        elif isinstance(op, Dot) and out.ndim == 2 and out.dtype in ("float32", "float64"):
+            if all(x.dtype == out.dtype for x in node.inputs):
+                seen = [view(x) for x in node.inputs]
+                for v in seen:
+                    self._memory(v.base)
+                self._emit(Product(node, seen[0], seen[1]))
+                self._make(out)
+            else:
+                self._call(node)
+        else:
+            self._call(node)
+
+    def _call(self, node: Apply) -> None:
+        for x in node.inputs:
+            if x.ndim:
+                self._memory(x)
+            elif x.owner is not None and isinstance(x.owner.op, DimShuffle):
+                self._emit(copied(x, x, self.shapes))
+        self._emit(Call(node))
+        for i, out in enumerate(node.outputs):
+            if out.ndim:
+                self.home[out] = out
+                if not node.op.aliases(i):
+                    self.made.add(out)
+
+    def _pick(self, node: Apply) -> None:
+        for x in node.inputs[1:]:
+            if x.ndim:
+                self.current = self.when_of.get(x, ALWAYS)
+                self._memory(x)
+            elif x.owner is not None and isinstance(x.owner.op, DimShuffle):
+                self.current = self.when_of.get(x, ALWAYS)
+                self._emit(copied(x, x, self.shapes))
+        self.current = self.when_of.get(node.outputs[0], ALWAYS)
+        self._emit(Pick(node))
+        self.home.update((out, out) for out in node.outputs if out.ndim)
+
+    def _reshape(self, node: Apply) -> None:
+        x, out = node.inputs[0], node.outputs[0]
+        before, after = self._shape(x), self._shape(out)
+        self._emit(SameCount(node, before, after))
+        if x.ndim and out.ndim:
+            self.home[out] = self._memory(x)
+        else:
+            self._emit(copied(x, out, self.shapes))
+            if out.ndim:
+                self._make(out)
+
+    def _memory(self, x: Variable) -> Key:
+        """The memory that holds `x` in C order; what is only seen through a dimshuffle is copied first."""
+        if x in self.home:
+            return self.home[x]
+        if x.owner is None:
+            self.home[x] = x
+            return x
+        assert isinstance(x.owner.op, DimShuffle), x
+        source = x.owner.inputs[0]
+        if source.ndim and keeps_order(x.owner.op):
+            self.home[x] = self._memory(source)
+        else:
+            if view(x).base.ndim:
+                self._memory(view(x).base)
+            self._emit(copied(x, x, self.shapes))
+            self._make(x)
+        return self.home[x]
+
+    def _finish(self) -> None:
+        """Give every result memory of its own."""
+        taken: set[Key] = set()
+        for x in self.graph.outputs:
+            if x.ndim == 0:
+                if x.owner is not None and isinstance(x.owner.op, DimShuffle):
+                    self._emit(copied(x, x, self.shapes))
+                self.results.append(x)
+                continue
+            key = self._memory(x)
+            if key not in self.made or key in taken:
+                fresh = Memory(x.dtype, self._shape(x))
+                self._emit(copied(x, fresh, self.shapes))
+                self.made.add(fresh)
+                key = fresh
+            taken.add(key)
+            self.results.append(key)
+
+
+def read_by(step: Step) -> list[Key]:
+    """The arrays a step reads or writes, and the values of rank 0 it needs."""
+    if isinstance(step, Launch):
+        return [*step.arrays, *step.scalars, *step.sizes]
+    if isinstance(step, Product):
+        return [step.x.base, step.y.base, step.node.outputs[0]]
+    if isinstance(step, Call | Pick | Window):
+        return [*step.node.inputs, *step.node.outputs]
+    return []
+
+
+def _regions(planner: _Planner) -> dict[Key, Key]:
+    """Which memories may share their place: those of one size, one after the other."""
+    home = planner.home
+    called = {home.get(x, x) for s in planner.steps if isinstance(s, Call) for x in s.node.outputs}
+    kept = {*planner.results, *called}
+    # What a call returns may be a view of what it was given.
+    for step in planner.steps:
+        if isinstance(step, Call):
+            seen = {i for output in range(len(step.node.outputs)) for i in step.node.op.aliases(output)}
+            kept |= {home.get(step.node.inputs[i], step.node.inputs[i]) for i in seen}
+    # Whether a step under a condition ran is not known afterwards, nor which memory a branch's result is in.
+    for step, when in zip(planner.steps, planner.whens, strict=True):
+        if when or isinstance(step, Pick | Window):
+            kept |= {home.get(x, x) if isinstance(x, Variable) else x for x in read_by(step)}
+    last: dict[Key, int] = {}
+    for position, step in enumerate(planner.steps):
+        for x in read_by(step):
+            last[home.get(x, x) if isinstance(x, Variable) else x] = position
+    free: dict[object, list[Key]] = {}
+    regions: dict[Key, Key] = {}
+    for position, step in enumerate(planner.steps):
+        keys = dict.fromkeys(home.get(x, x) if isinstance(x, Variable) else x for x in read_by(step))
+        ours = [k for k in keys if (isinstance(k, Memory) or k in planner.made) and k not in kept and k.ndim]
+        for key in ours:
+            if key not in regions:
+                shape = key.shape if isinstance(key, Memory) else planner.shapes.shape(key)
+                waiting = free.get((key.dtype, tuple(shape)))
+                regions[key] = waiting.pop() if waiting else key
+        for key in ours:
+            if last[key] == position:
+                shape = key.shape if isinstance(key, Memory) else planner.shapes.shape(key)
+                free.setdefault((key.dtype, tuple(shape)), []).append(regions[key])
+    return regions

@@ -1,0 +1,244 @@
+"""Which nodes run together, and what that may never change."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import graphc.tensor as T
+from graphc.compile.function import function
+from graphc.evaluate import evaluate
+from graphc.graph.variable import Constant, Variable
+from graphc.kernels.fuse import MOST_ARRAYS, MOST_NODES
+from graphc.kernels.launch import Launch
+from graphc.kernels.loopir import Accumulate, Let, Load, Loop
+from graphc.kernels.plan import Call, Pick, Plan, Product, Window
+from graphc.ops.indexing import IncSubtensor
+from graphc.ops.shape import ShapeOf
+from tests.compile.programs import Calls
+from tests.kernels.machine import Machine
+from tests.kernels.programs import PROGRAMS, Program
+from tests.kernels.test_kernels import close, launches, plan_of
+
+
+def planned(shapes: str, build: Any, dtypes: str = "") -> Plan:
+    return plan_of(Program("", shapes, build, dtypes).function("llvm"))
+
+
+def kernels(shapes: str, build: Any) -> list[str]:
+    return [launch.kernel.text for launch in launches(planned(shapes, build))]
+
+
+# ---- every plan of the corpus ----
+
+
+def check_order(made: Plan) -> None:
+    """Nothing is read before it is made, and nothing is made twice."""
+    done: set[Any] = set(made.schedule.graph.inputs)
+
+    def known(key: Any) -> bool:
+        if isinstance(key, Constant) or key in done or made.home.get(key, key) in done:
+            return True
+        is_size = isinstance(key, Variable) and key.owner is not None and isinstance(key.owner.op, ShapeOf)
+        return is_size and known(key.owner.inputs[0])
+
+    for step in made.steps:
+        if isinstance(step, Launch):
+            kernel = step.kernel
+            for key, array in zip(step.arrays, kernel.arrays, strict=True):
+                if array in kernel.written:
+                    in_place = any(isinstance(node.op, IncSubtensor) and key in node.outputs for node in step.nodes)
+                    assert key not in done or in_place, f"{key} is made twice"
+                else:
+                    assert known(key), f"{key} is read before it is made"
+            for x in (*step.sizes, *step.scalars):
+                assert known(x), f"{x} is read before it is made"
+            done.update(k for k, a in zip(step.arrays, kernel.arrays, strict=True) if a in kernel.written)
+            done.update(step.outputs)
+        elif isinstance(step, Pick | Window):
+            done.update(step.node.outputs)
+        elif isinstance(step, Product):
+            assert all(known(view.base) for view in (step.x, step.y))
+            done.update(step.node.outputs)
+        elif isinstance(step, Call):
+            assert all(known(x) for x in step.node.inputs)
+            done.update(step.node.outputs)
+
+
+def check_closed(made: Plan) -> None:
+    """What is added to memory is complete only after the kernel: it is not read there."""
+    for launch in launches(made):
+        statements = list(launch.kernel.statements())
+        added = {s.array for s in statements if isinstance(s, Accumulate)}
+        assert added.isdisjoint(s.array for s in statements if isinstance(s, Load)), launch.kernel
+
+
+def check_parameters(made: Plan) -> None:
+    """What a kernel writes is one parameter, after those it reads: the text does not tell in which order they come."""
+    for launch in launches(made):
+        kernel = launch.kernel
+        assert sorted(kernel.arrays, key=lambda array: array in kernel.written) == list(kernel.arrays)
+        names = [key for key, array in zip(launch.arrays, kernel.arrays, strict=True) if array in kernel.written]
+        assert len(names) == len(set(names)), f"two parameters for one memory\n{kernel}"
+
+
+@pytest.mark.parametrize("program", PROGRAMS, ids=str)
+def test_order_and_what_is_closed(program: Program) -> None:
+    f = program.function("llvm")
+    for fuses in (True, False):
+        made = plan_of(f, fuses)
+        check_order(made)
+        check_closed(made)
+        check_parameters(made)
+        if not fuses:
+            assert all(len(launch.nodes) <= 1 for launch in launches(made))
+
+
+# ---- equal structure ----
+
+
+def test_equal_structure_is_one_kernel() -> None:
+    """Names, constants and sizes are parameters."""
+    first = kernels("nm m", lambda x, y: T.tanh(x * 2 + y))
+    second = kernels("nk k", lambda a, b: T.tanh(a * 0.25 + b))
+    assert first == second
+    assert first != kernels("nm n", lambda x, y: T.tanh(x * 2 + y.dimshuffle(0, "x")))
+
+
+def test_layers_of_a_network_are_one_kernel() -> None:
+    def layers(x: Any, w: Any, b: Any) -> Any:
+        for _ in range(5):
+            x = T.tanh(T.dot(x, w) + b)
+        return x
+
+    texts = kernels("nm mm m", layers)
+    assert len(texts) == 5
+    assert len(set(texts)) == 1
+
+
+def test_a_small_exponent_shapes_the_code_and_other_numbers_do_not() -> None:
+    def power(n: float) -> list[str]:
+        return kernels("n", lambda x: T.pow(x, n))
+
+    assert power(3) != power(5)
+    assert kernels("n", lambda x: x * 2.5) == kernels("n", lambda x: x * 3.5)
+
+
+# ---- what runs together ----
+
+
+def passes(text: str) -> int:
+    """How many loops stand in a kernel."""
+    return sum(line.lstrip().startswith("for ") for line in text.splitlines())
+
+
+def test_a_softmax_is_one_kernel_of_three_passes_over_a_row() -> None:
+    (text,) = kernels("nm", lambda x: T.nnet.softmax(x))
+    assert passes(text) == 1 + 3
+    assert text.count("exp(") == 1
+
+
+def test_reductions_of_one_extent_are_one_pass() -> None:
+    (text,) = kernels("nm", lambda x: [x.sum(), x.max(), T.sqr(x).sum()])
+    assert passes(text) == 1
+
+
+def test_a_value_computed_by_a_call_is_not_waited_for_inside() -> None:
+    """``a -> call -> b`` and ``a -> b``: a and b are two kernels."""
+    made = planned("n", lambda x: T.exp(x) + Calls(lambda v: v * 2)(T.exp(x)))
+    kinds = [type(step) for step in made.steps]
+    assert kinds == [Launch, Call, Launch]
+    value = np.array([0.5, -1.0, 2.0])
+    close(Machine(made).run([value]), [3 * np.exp(value)])
+
+
+def test_a_column_sum_is_used_after_its_kernel() -> None:
+    texts = kernels("nm", lambda x: x / x.sum(axis=0))
+    assert len(texts) == 2
+
+
+def test_a_chain_is_cut_where_a_kernel_would_grow_too_large() -> None:
+    def chain(x: Any) -> Any:
+        for _ in range(3 * MOST_NODES):
+            x = T.sin(x)
+        return x
+
+    made = launches(planned("n", chain))
+    assert len(made) >= 3
+    assert all(len(launch.nodes) <= MOST_NODES for launch in made)
+
+
+def test_a_kernel_has_no_more_arrays_than_registers_can_follow() -> None:
+    inputs = [T.dvector() for _ in range(3 * MOST_ARRAYS)]
+    f = function(inputs, [T.sqrt(x) for x in inputs], backend="llvm")
+    total = function(inputs, sum(inputs[1:], start=inputs[0]), backend="llvm")
+    for made in (plan_of(f), plan_of(total)):
+        assert all(len(launch.arrays) <= MOST_ARRAYS + 2 for launch in launches(made))
+    values = [np.full(3, float(i)) for i in range(len(inputs))]
+    np.testing.assert_array_equal(total(*values), np.sum(values, axis=0))
+    np.testing.assert_array_equal(f(*values), np.sqrt(values))
+
+
+def test_loops_are_collapsed_where_memory_lies_side_by_side() -> None:
+    (whole,) = kernels("nmk nmk", lambda x, y: x + y)
+    assert passes(whole) == 1
+    (row,) = kernels("nmk k", lambda x, y: x + y)
+    assert passes(row) == 2
+    (transposed,) = kernels("nm mn", lambda x, y: x + y.T)
+    assert passes(transposed) == 2
+
+
+def test_what_does_not_change_is_computed_before_the_loop() -> None:
+    (launch,) = launches(planned("nm n", lambda x, y: x * T.exp(y).dimshuffle(0, "x")))[-1:]
+    inner = [s for s in launch.kernel.statements() if isinstance(s, Loop)][-1]
+    assert not any(isinstance(s, Let) and s.op.name == "exp" for s in inner.body)
+
+
+# ---- random graphs of what fuses ----
+
+UNARY = ("exp", "sqr", "neg", "tanh", "abs_")
+SHAPES = ((None, None), (None, None), (None,), (1, None), (None, 1), ())
+
+
+@st.composite
+def graphs(draw: Any) -> tuple[list[Variable], list[Variable]]:
+    """Elementwise ops, reductions, transposes and calls over a matrix and what broadcasts against it."""
+    inputs = [T.tensor("float64", shape=shape, name=f"x{i}") for i, shape in enumerate(SHAPES)]
+    pool = list(inputs)
+    for _ in range(draw(st.integers(2, 14))):
+        x = pool[-1 - min(draw(st.integers(0, len(pool) - 1)), draw(st.integers(0, len(pool) - 1)))]
+        kind = draw(st.integers(0, 9))
+        if kind < 2:
+            made = getattr(T, UNARY[draw(st.integers(0, len(UNARY) - 1))])(T.tanh(x))
+        elif kind < 6:
+            made = T.add(x, pool[draw(st.integers(0, len(pool) - 1))]) * 0.5
+        elif kind < 9 and x.ndim:
+            axis = draw(st.sampled_from([None, 0, x.ndim - 1]))
+            name = draw(st.sampled_from(["sum", "max", "min", "mean"]))
+            made = getattr(T, name)(x, axis=axis, keepdims=draw(st.booleans()))
+        else:
+            made = Calls(lambda v: v + 1)(x)
+        pool.append(made)
+    outputs = draw(st.lists(st.sampled_from(pool[len(inputs) :]), min_size=1, max_size=4))
+    return inputs, outputs
+
+
+@given(graphs())
+@settings(max_examples=60)
+def test_random_groups(built: tuple[list[Variable], list[Variable]]) -> None:
+    """The plan of a random graph is in order, and means what NumPy says."""
+    inputs, outputs = built
+    random = np.random.default_rng(0)
+    values = [random.normal(size=tuple(n or 3 for n in x.type.shape)) for x in inputs]
+    f = function(inputs, outputs, backend="llvm", on_unused_input="ignore")
+    wanted = evaluate(outputs, dict(zip(inputs, values, strict=True)))
+    close(f(*values), wanted, 512)
+    for fuses in (True, False):
+        made = plan_of(f, fuses)
+        check_order(made)
+        check_closed(made)
+        close(Machine(made).run(values), wanted, 512)

@@ -1,0 +1,68 @@
+"""Every row of the benchmarks runs, at sizes at which its figures say nothing, and its systems agree."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from benchmarks import native, patterns
+from benchmarks.measure import Figure, figures, least, statement
+from benchmarks.steps import installed
+
+pytestmark = pytest.mark.skipif(not installed("llvmlite"), reason="the benchmarks are of machine code")
+
+SHAPES = ((8, 8), (5, 3))
+
+
+@pytest.mark.parametrize("work", native.WORK, ids=lambda work: work.__name__)
+def test_rows_of_the_targets_run(work: Callable[[bool], list[Figure]]) -> None:
+    rows = work(True)
+    assert rows
+    assert all(row.value > 0 for row in rows)
+    assert figures(rows).count("\n") == len(rows) + 1
+
+
+def flat(results: Any) -> Any:
+    """All numbers of one result or several."""
+    several = results if isinstance(results, list | tuple) else [results]
+    return np.concatenate([np.ravel(result) for result in several])
+
+
+@pytest.mark.parametrize("shape", SHAPES, ids=str)
+@pytest.mark.parametrize("layout", patterns.LAYOUTS)
+@pytest.mark.parametrize("name", patterns.PATTERNS)
+def test_patterns_are_the_same_in_all_systems(name: str, layout: str, shape: tuple[int, int]) -> None:
+    pattern = patterns.PATTERNS[name]
+    a, b, i = patterns.arguments(shape, layout)
+    expected = flat(pattern.numpy(*patterns.LAYOUTS[layout](a, b), i))
+    f = patterns.fused(pattern, layout)
+    np.testing.assert_allclose(flat(f(a, b, i)), expected, rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(flat(patterns.unfused(f)(a, b, i)), expected, rtol=1e-12, atol=1e-14)
+    if pattern.numexpr and installed("numexpr"):
+        timer = patterns.numexpr_statement(pattern, layout, a, b)
+        names = timer.inner.__globals__
+        np.testing.assert_allclose(flat(names["evaluate"](names["text"], names["names"])), expected, rtol=1e-12)
+
+
+def test_a_pattern_makes_a_row() -> None:
+    found = patterns.row("map", "contiguous", (8, 8), rounds=1)
+    assert found.peer in ("unfused", "numpy", "numexpr")
+    assert found.ratio is not None
+
+
+def test_a_figure_is_met_or_not() -> None:
+    assert Figure("work", 1.0, 2.0).is_met
+    assert not Figure("work", 3.0, 2.0).is_met
+    assert Figure("work", 1.0, 0.5, "peer", 2.0).is_met
+    assert Figure("work", 1.0, 0.5, "peer", None).is_met is None
+    assert "1/25" in figures([Figure("work", 1e-9, 1 / 25, "peer", 1e-7)])
+
+
+def test_least_runs_every_statement() -> None:
+    seen: list[int] = []
+    times = least({"one": statement("f(1)", f=seen.append), "two": statement("f(2)", f=seen.append)}, 2, 1e-5)
+    assert set(seen) == {1, 2}
+    assert all(0 < seconds < 1 for seconds in times.values())
