@@ -16,12 +16,10 @@ import numpy as np
 
 import graphc
 import graphc.tensor as T
-from benchmarks.measure import Call, Figure, least, statement
+from benchmarks.measure import BACKEND, Call, Figure, least, statement
 from benchmarks.steps import installed
 from graphc.backends.llvm.link import link
 from graphc.backends.llvm.target import host
-
-BACKEND = {"backend": "llvm"}
 
 # 80 % of the bandwidth.
 MOST = 1 / 0.8

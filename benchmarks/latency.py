@@ -17,11 +17,9 @@ import numpy as np
 
 import graphc
 import graphc.tensor as T
-from benchmarks.measure import Figure
+from benchmarks.measure import BACKEND, Figure
 from benchmarks.startup import environment
 from benchmarks.steps import T_AND, X_AND
-
-BACKEND = {"backend": "llvm"}
 
 # Different in each graph, so that its code has not been compiled before.
 ACTIVATIONS = ("tanh", "softplus", "sin", "cos", "arctan", "expm1", "arcsinh", "sinh", "exp2")

@@ -12,6 +12,9 @@ from typing import Any
 
 Call = Callable[[], object]
 
+BACKEND: dict[str, Any] = {"backend": "llvm"}
+"""What the tables of targets are about: options of `graphc.function`."""
+
 
 @dataclass(frozen=True)
 class Row:

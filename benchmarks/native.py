@@ -17,7 +17,7 @@ import numpy as np
 import graphc
 import graphc.tensor as T
 from benchmarks import bandwidth, latency
-from benchmarks.measure import Call, Figure, least, statement
+from benchmarks.measure import BACKEND, Call, Figure, least, statement
 from benchmarks.steps import (
     HAT,
     T_AND,
@@ -31,7 +31,6 @@ from benchmarks.steps import (
     moons_step,
 )
 
-BACKEND = {"backend": "llvm"}
 FLOAT32_MLP = (784, 512, 512, 10)
 
 

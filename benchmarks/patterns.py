@@ -17,7 +17,7 @@ import numpy as np
 
 import graphc
 import graphc.tensor as T
-from benchmarks.measure import Figure, duration, least, statement
+from benchmarks.measure import BACKEND, Call, Figure, duration, least, statement
 from benchmarks.steps import installed
 from graphc.backends.llvm import spelling
 from graphc.backends.llvm.executable import LlvmExecutable
@@ -138,7 +138,7 @@ def fused(pattern: Pattern, layout: str) -> Any:
     a, i = T.dmatrix("a"), T.lvector("i")
     b = T.dvector("b") if layout == "broadcast" else T.dmatrix("b")
     out = pattern.graphc(*LAYOUTS[layout](a, b), i)
-    return graphc.function([a, b, i], out, on_unused_input="ignore", backend="llvm")
+    return graphc.function([a, b, i], out, on_unused_input="ignore", **BACKEND)
 
 
 def unfused(f: Any) -> Callable[..., Any]:
@@ -152,14 +152,14 @@ def unfused(f: Any) -> Callable[..., Any]:
     return called
 
 
-def numexpr_statement(pattern: Pattern, layout: str, a: Any, b: Any) -> timeit.Timer:
+def with_numexpr(pattern: Pattern, layout: str, a: Any, b: Any) -> Call:
     """The pattern in numexpr's language."""
     import numexpr
 
     numexpr.set_num_threads(1)
     text = pattern.numexpr.format(x="(a + b)" if layout == "broadcast" else "a", y="b")
-    a = a.T if layout == "transposed" else a
-    return statement("evaluate(text, names)", evaluate=numexpr.evaluate, text=text, names={"a": a, "b": b})
+    names = {"a": a.T if layout == "transposed" else a, "b": b}
+    return lambda: numexpr.evaluate(text, names)
 
 
 def systems(pattern: Pattern, layout: str, shape: tuple[int, int]) -> dict[str, timeit.Timer]:
@@ -173,7 +173,7 @@ def systems(pattern: Pattern, layout: str, shape: tuple[int, int]) -> dict[str, 
         "numpy": statement("f(*xy(a, b), i)", f=pattern.numpy, xy=LAYOUTS[layout], **names),
     }
     if pattern.numexpr and installed("numexpr"):
-        found["numexpr"] = numexpr_statement(pattern, layout, a, b)
+        found["numexpr"] = statement("f()", f=with_numexpr(pattern, layout, a, b))
     return found
 
 

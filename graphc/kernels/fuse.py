@@ -33,6 +33,9 @@ from graphc.ops.shape import Alloc, DimShuffle, ShapeOf
 MOST_NODES = 64
 MOST_ARRAYS = 24
 
+# So many cheap steps in a row are done again rather than kept in memory.
+MOST_REPEATED = 3
+
 # What is computed again rather than kept: anything dearer is worth a place in memory.
 CHEAP = frozenset(
     {
@@ -89,21 +92,23 @@ class Fuser:
             for position in self._candidates(draft, when, first):
                 group = self.items[position]
                 if isinstance(group, Group) and group.when == when:
-                    self._repeat(group, draft)
+                    self._repeat(group, draft, MOST_REPEATED)
                     if self._join(group, draft):
                         self._settle(node, position)
                         return
         group = Group(draft.domain, when)
         if self.fuses:
-            self._repeat(group, draft)
+            self._repeat(group, draft, MOST_REPEATED)
         joined = self._join(group, draft)
         assert joined, f"{node} does not fit a group of its own"
         self.items.append(group)
         self._settle(node, len(self.items) - 1)
         self._latest[(when, draft.domain)] = len(self.items) - 1
 
-    def _repeat(self, group: Group, draft: Draft) -> None:
-        """Compute operands again that are one step from what is in memory, rather than keep them there too."""
+    def _repeat(self, group: Group, draft: Draft, steps: int) -> None:
+        """Compute operands again that are a few steps from what is in memory, rather than keep them there too."""
+        if not steps or len(group.members) > MOST_NODES // 2:
+            return
         for base, _ in draft.operands:
             if base in group.placed or base.owner is None or base not in self.home:
                 continue
@@ -111,7 +116,7 @@ class Fuser:
                 continue
             again = self.drafter.draft(base.owner)
             if same_shape(again.domain, draft.domain) and draft.reduced is None and not draft.index:
-                self._repeat(group, again)
+                self._repeat(group, again, steps - 1)
                 self._join(group, again)
 
     def decide(self, choice: Choice) -> None:
@@ -190,7 +195,7 @@ class Fuser:
         group.placed[draft.node.outputs[0]] = member.out
         if member.closed:
             group.closed.add(draft.node.outputs[0])
-        group.arrays.update(dict.fromkeys([*external, draft.node.outputs[0]] if member.out.axes else external))
+        group.arrays.update(dict.fromkeys(external))
         return True
 
     def _map(self, group: Group, draft: Draft) -> tuple[Member, int | None] | None:

@@ -285,16 +285,34 @@ class _Planner:
 
     def _with_sizes(self, nodes: Sequence[Apply]) -> list[Apply]:
         """The nodes in order, those for the sizes of what a node makes before it."""
-        wanted = [x for node in nodes for x in (*self._sizes([node]), *node.outputs)]
+        wanted: list[Variable] = []
+        chooses = any(isinstance(step, Choose) for step in self.schedule.steps)
+        for node in nodes:
+            sizes = self._sizes([node])
+            if chooses:  # a size of a branch is computed after the choice
+                for made in toposort(sizes, stop=self.graph.inputs):
+                    wanted += self._conditions(self.when_of.get(made.outputs[0], ALWAYS))
+            wanted += [*sizes, *node.outputs]
         return toposort(wanted, stop=self.graph.inputs)
+
+    @staticmethod
+    def _conditions(when: Predicate) -> list[Variable]:
+        """The conditions of all choices that a predicate rests on, the first to be made first."""
+        found: list[Choice] = []
+        pending = [choice for choice, _ in when]
+        while pending:
+            found.append(pending.pop())
+            pending += [choice for choice, _ in found[-1].when]
+        return [choice.condition for choice in reversed(found)]
 
     # ---- steps ----
 
     def _stage(self, nodes: Sequence[Apply], late: list[Check] | None) -> None:
         """Fuse and lower some nodes."""
         fuser, at = self._fused(nodes, late, frozenset())
-        apart = fuser.dear_rows()
-        if apart:
+        apart: frozenset[Apply] = frozenset()
+        while more := fuser.dear_rows() - apart:
+            apart |= more
             fuser, at = self._fused(nodes, late, apart)
         read = self._read(fuser.items, late)
         for position, item in enumerate([*fuser.items, None]):

@@ -30,7 +30,7 @@ def lower(group: Group, graph: Shapes, wanted: Iterable[Variable], known: Templa
     template = known.get(structure.key)
     if template is None:
         launch = lowered(group, graph, chosen)
-        launch = replace(launch, kernel=pruned(shared(hoisted(launch.kernel))))
+        launch = pruned(replace(launch, kernel=shared(hoisted(launch.kernel))))
         known[structure.key] = structure.template(launch)
         return launch
     return structure.launch(template)

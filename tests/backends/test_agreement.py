@@ -290,6 +290,46 @@ def test_what_can_be_machine_code_is(name: str) -> None:
                     assert called <= CALLED, f"{name} of {dtype}, rank {ndim}: {called - CALLED}"
 
 
+# ---- memory ----
+
+
+def fence(executable: Any) -> list[tuple[Array, int, int]]:
+    """Allocate an executable's arrays between fences; returns them as they are made, with where each array lies."""
+    made: list[tuple[Array, int, int]] = []
+
+    def allocate(frame: Any, memories: dict[int, Any], place: Any) -> None:
+        shape, dtype = executable._shape(frame, place), np.dtype(place.dtype)
+        size = int(np.prod(shape)) * dtype.itemsize
+        raw = np.full(size + 2048, 0xAB, np.uint8)
+        start = 1024 - raw.__array_interface__["data"][0] % 64
+        array = raw[start : start + size].view(dtype).reshape(shape)
+        made.append((raw, start, size))
+        memories[place.slot] = array
+        frame[place.slot] = array.__array_interface__["data"][0]
+
+    executable._allocate = allocate
+    return made
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_kernels_write_inside_their_arrays(name: str) -> None:
+    """The last, partial vector touches nothing behind the array."""
+    for dtype in ("float64", "float32", "int32", "bool"):
+        inputs = [tensor(dtype, 1, letter) for letter in "xyz"]
+        made = FAMILIES[name].build(*inputs)
+        outputs = [x for x in made.values() if x.dtype in ITEMSIZE]
+        f = function(inputs, outputs, backend="llvm", on_unused_input="ignore")
+        (variant,) = f.variants.values()
+        arrays = fence(variant.executable)
+        for n in sizes(dtype)[1 if name == "moves" else FAMILIES[name].smallest : -1]:
+            values = [FAMILIES[name].values(dtype, (n,), rng(name, dtype, n)) for _ in range(3)]
+            arrays.clear()
+            variant.executable.run(values[: len(variant.schedule.graph.inputs)])
+            for raw, start, size in arrays:
+                assert (raw[:start] == 0xAB).all()
+                assert (raw[start + size :] == 0xAB).all(), f"{name} of {n} {dtype}"
+
+
 # ---- sums of anything ----
 
 

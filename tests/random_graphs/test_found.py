@@ -130,3 +130,12 @@ def test_an_index_into_a_new_axis_is_checked(backend: str) -> None:
             f(1.0, [1.0, 2.0], [0, 1])
     f = graphc.function([v, i], [v.dimshuffle("x", 0)[i], v.dimshuffle(0, "x")[:, -1]], backend=backend)
     assert [r.tolist() for r in f([1.0, 2.0], [0, -1])] == [[[1, 2], [1, 2]], [1, 2]]
+
+
+def test_a_size_of_a_branch_is_computed_after_the_choice(backend: str) -> None:
+    x = T.lmatrix("x")
+    v = x.flatten()
+    f = graphc.function([x], ifelse(x.sum() > 0, T.outer(v, v), x), backend=backend)
+    assert f([[2]]).tolist() == [[4]]
+    assert f([[1, 2], [3, 4]]).shape == (4, 4)
+    assert f([[-1, 0]]).tolist() == [[-1, 0]]

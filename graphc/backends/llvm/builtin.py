@@ -69,7 +69,7 @@ def native_entry(program: Program, calling: Calling, atomic: bool = True) -> Nat
         raise ValueError(f"{FORCED}={way}: it is one of {', '.join(WAYS)}")
     if way == "python" or not (atomic or not calling.targets) or not fits(program, calling):
         return None
-    arrays = way != "buffer" and machine_code() is not None
+    arrays = way != "buffer" and machine_code(True) is not None
     code = machine_code(arrays)
     if code is None:
         return None

@@ -89,7 +89,7 @@ _NUMBERS: dict[str, int | str] = {
 
 
 @cache
-def machine_code(arrays: bool = True) -> Code | None:
+def machine_code(arrays: bool) -> Code | None:
     """The entry for this process, or None where objects do not look as it expects.
 
     arrays: look into NumPy's arrays, instead of asking them for a buffer.

@@ -118,20 +118,18 @@ def expm1(x: Term) -> Term:
 def tanh(x: Term) -> Term:
     """``e / (e + 2)`` for ``e = exp(2 a) - 1``, ``a = |x|``, as a number near to it and the difference.
 
-    The number is `a` itself where `k` is 0, so that ``e - a (e + 2)`` is small, and 1/4 elsewhere.
+    The number is `a` itself where `k` is 0, so that ``e - a (e + 2)`` is small, and 7/32 elsewhere.
     """
     limit = RANGES[x.kind.dtype].tanh_high
     a = abs(x)
-    saturated = a > limit
-    a = choose(saturated, limit, a)
-    k, shifted, r, missing = reduced(a * 2.0)
+    a = choose(a > limit, limit, a)
+    k, shifted, r, _ = reduced(a * 2.0)
     unit = power_of_two(shifted)
-    others = quadratic(r) + missing
-    head, error = sum_of_ordered(unit - 1.0, unit * r)
-    e = head + unit.fma(others, error)
+    others = quadratic(r)
+    e = unit.fma(others, unit.fma(r, unit - 1.0))
     small = k.equals(0.0)
-    difference = choose(small, (-a).fma(e, others), e.fma(0.75, -0.5)) / (e + 2.0)
-    return choose(saturated, 1.0, choose(small, a, 0.25) + difference).with_sign_of(x)
+    difference = choose(small, (-a).fma(e, others), e.fma(0.78125, -0.4375)) / (e + 2.0)
+    return (choose(small, a, 0.21875) + difference).with_sign_of(x)
 
 
 def sigmoid(x: Term) -> Term:

@@ -11,7 +11,7 @@ import ctypes
 from collections.abc import Callable
 from functools import cache
 
-from graphc.backends.llvm import matmul
+from graphc.backends.llvm import blas, matmul
 from graphc.backends.llvm.link import Code, link
 from graphc.backends.llvm.target import Target
 
@@ -340,7 +340,9 @@ def product(dtype: str, target: Target) -> Code:
     step = [
         "define i32 @product(ptr %frame, ptr %slots) {", *lines, f"  call void @{name}({arguments})", "  ret i32 0", "}"
     ]  # fmt: skip
-    return link(matmul.module(dtype, target) + _WORD + "\n".join(step) + "\n", target, ["product"])
+    found = blas.find()
+    text = matmul.module(dtype, target, found)
+    return link(text + _WORD + "\n".join(step) + "\n", target, ["product"], matmul.symbols(dtype, found))
 
 
 # Both run without the interpreter's lock.

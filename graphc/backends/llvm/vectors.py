@@ -57,7 +57,7 @@ class VectorRenderer(ScalarRenderer):
         # Sums of floats go by blocks, whose sums are added with more care; other reductions go through all of them.
         careful = [c.kind in ("sum", "dot") and k.is_float for c, k in zip(loop.carries, kinds, strict=True)]
         size = loop.axis.sizes[0] if len(loop.axis.sizes) == 1 else None
-        if isinstance(size, int) and size <= BLOCK:
+        if isinstance(size, int) and size <= BLOCK * lanes:
             careful = [False] * len(careful)
         outer = [compensated() if is_sum else way for is_sum, way in zip(careful, ways, strict=True)]
 
@@ -78,21 +78,28 @@ class VectorRenderer(ScalarRenderer):
                 for is_sum, way, old, new in zip(careful, outer, states, block, strict=True)
             ]
 
-        def whole_block(start: Value, states: Sequence[State]) -> list[State]:
-            stop = self.b.add(start, Value(str(BLOCK), I64))
-            last = self.b.select(self.b.compare("slt", stop, end), stop, end)
-            return closed(states, self._counted(start, last, lanes, opened(states), body))
+        masked = self.target.masked
 
-        def rest(states: Sequence[State]) -> list[State]:
-            return closed(states, body(end, opened(states), self._mask(end, limit, lanes)))
+        def part(start: Value, stop: Value, states: Sequence[State]) -> list[State]:
+            """Some iterations: whole vectors, and the rest of the last one."""
+            whole = self.b.compare("slt", end, stop)
+            last = self.b.select(whole, end, stop)
+            states = self._counted(start, last, lanes, states, body)
+            if not masked:
+                return states
+            return self._when(whole, states, lambda states: body(end, states, self._mask(end, limit, lanes)))
 
+        def block(start: Value, states: Sequence[State]) -> list[State]:
+            stop = self.b.add(start, Value(str(BLOCK * lanes), I64))
+            stop = self.b.select(self.b.compare("slt", stop, limit), stop, limit)
+            return closed(states, part(start, stop, opened(states)))
+
+        zero = Value("0", I64)
         states = [way.start(self.b, kind) for way, kind in zip(outer, kinds, strict=True)]
         if any(careful):
-            states = self._counted(Value("0", I64), end, BLOCK, states, whole_block)
+            states = self._counted(zero, limit if masked else end, BLOCK * lanes, states, block)
         else:
-            states = self._counted(Value("0", I64), end, lanes, states, body)
-        if self.target.masked:
-            states = self._when(self.b.compare("slt", end, limit), states, rest)
+            states = part(zero, limit, states)
         results = [way.finish(self.b, state) for way, state in zip(outer, states, strict=True)]
         return results if self.target.masked else self._one_by_one(loop, end, limit, results)
 
@@ -102,10 +109,12 @@ class VectorRenderer(ScalarRenderer):
         kind = Kind("bool", lanes)
         if not self.target.has_avx512:
             return self.b.compare("slt", self._iota(lanes), self._splat(rest, lanes))
-        word = Kind("int64") if lanes == 64 else Kind(f"int{lanes}")
-        count = rest if lanes == 64 else self.b.let(word, f"trunc {rest} to {word}")
-        power = self.b.binary("shl", Value("1", word), count)
+        # In 64 bits, so that those above the lanes are 0: LLVM takes them along when it stores fewer than 16 bytes.
+        word = Kind("int64")
+        power = self.b.binary("shl", Value("1", word), rest)
         bits = self.b.sub(power, Value("1", word))
+        if lanes != 64:
+            bits = self.b.let(Kind(f"int{lanes}"), f"trunc {bits} to i{lanes}")
         return self.b.let(kind, f"bitcast {bits} to {kind}")
 
     def _iota(self, lanes: int) -> Value:
