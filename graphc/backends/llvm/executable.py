@@ -131,7 +131,6 @@ class LlvmExecutable:
         self._results = [
             self._layout.place(key, plan.shape(x)) for key, x in zip(plan.results, schedule.graph.outputs, strict=True)
         ]
-        self._drive = driver(self.target)
         self._words = tuple(self._layout.words)
 
     # ---- what there is to see ----
@@ -242,9 +241,9 @@ class LlvmExecutable:
                     functions.append(function(step.kernel, self.target, name, self._launch_slots(step)))
                     call = f"@{name}(ptr %frame)"
                 else:
-                    address, slots = self._entry(step)
-                    symbol = f"at_{address:x}"
-                    symbols[symbol] = address
+                    code, known, slots = self._entry(step)
+                    symbol = f"graphc_{known}"
+                    symbols[symbol] = code[known]
                     data.append(_words_at(name, slots))
                     call = f"@{symbol}(ptr %frame, ptr @{name})"
                 lines += [
@@ -266,8 +265,8 @@ class LlvmExecutable:
         """The words of a table: for each step the addresses of its function, of its numbers, of its condition."""
         words: list[int] = []
         for step, when in zip(part.steps, part.whens, strict=True):
-            address, slots = self._entry(step)
-            words += [address, self._numbers(slots), self._numbers(self._condition(when)) if when else 0]
+            code, name, slots = self._entry(step)
+            words += [code[name], self._numbers(slots), self._numbers(self._condition(when)) if when else 0]
         return (ctypes.c_int64 * max(len(words), 1))(*words)
 
     def _numbers(self, numbers: Sequence[int]) -> int:
@@ -287,30 +286,31 @@ class LlvmExecutable:
             self._choices[choice] = self._layout.fresh()
         return self._choices[choice]
 
-    def _entry(self, step: Step) -> tuple[int, list[int]]:
+    def _entry(self, step: Step) -> tuple[Code, str, list[int]]:
+        """The code of a step, the name of its function there, and the words it works on."""
         layout = self._layout
         if isinstance(step, Launch):
             code = compiled(step.kernel, self.target)
             self._codes.append(code)
-            return code["kernel"], self._launch_slots(step)
+            return code, "kernel", self._launch_slots(step)
         if isinstance(step, Product):
             return self._product(step)
         code = support(self.target)
         if isinstance(step, SizesEqual | Assumed):
-            return code["sizes_equal"], [layout.size(step.left), layout.size(step.right)]
+            return code, "sizes_equal", [layout.size(step.left), layout.size(step.right)]
         if isinstance(step, Decide):
-            return code["decide"], [*self._tested(step.choice.condition), self._choice(step.choice)]
+            return code, "decide", [*self._tested(step.choice.condition), self._choice(step.choice)]
         if isinstance(step, Pick):
-            return code["pick"], self._picked(step)
+            return code, "pick", self._picked(step)
         if isinstance(step, Window):
-            return code["window"], self._window(step)
+            return code, "window", self._window(step)
         if isinstance(step, Undecide):
-            return code["undecide"], [self._choice(step.choice)]
+            return code, "undecide", [self._choice(step.choice)]
         if isinstance(step, NotEmpty):
-            return code["not_empty"], [layout.size(step.size)]
+            return code, "not_empty", [layout.size(step.size)]
         assert isinstance(step, SameCount)
         sizes = [*map(layout.size, step.before), *map(layout.size, step.after)]
-        return code["same_count"], [len(step.before), len(step.after), *sizes]
+        return code, "same_count", [len(step.before), len(step.after), *sizes]
 
     def _launch_slots(self, step: Launch) -> list[int]:
         """The words of a kernel's parameters."""
@@ -342,7 +342,7 @@ class LlvmExecutable:
         dtype = np.dtype(condition.dtype)
         return [self._layout.slot(condition), dtype.itemsize, int(dtype.kind == "f")]
 
-    def _product(self, step: Product) -> tuple[int, list[int]]:
+    def _product(self, step: Product) -> tuple[Code, str, list[int]]:
         layout = self._layout
         (out,) = step.node.outputs
         code = product(out.dtype, self.target)
@@ -350,7 +350,7 @@ class LlvmExecutable:
         shape_of = self.plan.shape
         x, y = step.node.inputs
         assert self._scratch is not None
-        return code["product"], [
+        return code, f"product_{out.dtype}", [
             layout.slot(step.x.base), *self._strides(step.x),
             layout.slot(step.y.base), *self._strides(step.y),
             layout.slot(out),
@@ -415,7 +415,7 @@ class LlvmExecutable:
             if part.function:
                 status = Direct(part.function)(frame)
             else:
-                status = self._drive(frame, part.table, len(part.steps))
+                status = driver(self.target)(frame, part.table, len(part.steps))
             if status:
                 failed = part.steps[status - 1]
                 if isinstance(failed, Assumed):

@@ -6,15 +6,18 @@ vectors), so of LLVM's passes only the inliner runs: a sixth of the time of ``-O
 
 from __future__ import annotations
 
+import hashlib
 import itertools
 import threading
 from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
+from graphc.backends.llvm import disk
 from graphc.backends.llvm.target import Target, machine
 
 _serial = itertools.count()
+_written = itertools.count()
 _lock = threading.Lock()
 
 
@@ -60,13 +63,28 @@ def assembly(text: str, target: Target) -> str:
         return str(machine(target).emit_assembly(parsed(text, target)))
 
 
+def _object(text: str, target: Target) -> bytes:
+    """The object file of a module, as it was made before if it was."""
+    import llvmlite
+
+    about = "\n".join([llvmlite.__version__, target.cpu, target.features, text])
+    name = f"{hashlib.sha256(about.encode()).hexdigest()}.o"
+    found = disk.read(name)
+    if found is None:
+        found = bytes(machine(target).emit_object(parsed(text, target)))
+        disk.write(name, found)
+        if next(_written) % 500 == 0:
+            disk.tidy()
+    return found
+
+
 def link(text: str, target: Target, exports: Iterable[str], symbols: Mapping[str, int] | None = None) -> Code:
     """Compile a module's text and link it: `exports` are its functions, `symbols` the addresses of what it calls."""
     import llvmlite.binding as llvm
 
     names = list(exports)
     with _lock:
-        emitted = machine(target).emit_object(parsed(text, target))
+        emitted = _object(text, target)
         builder = llvm.JITLibraryBuilder().add_object_img(emitted)
         for name in names:
             builder.export_symbol(name)

@@ -6,7 +6,6 @@ kernel, runs it through the native entry and around a call into Python, and comp
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import platform
@@ -22,6 +21,7 @@ import numpy as np
 
 from graphc.backends import llvm
 from graphc.backends.base import Calling
+from graphc.backends.llvm import disk
 from graphc.backends.llvm.executable import LlvmExecutable
 from graphc.graph.fgraph import FunctionGraph
 from graphc.graph.types import TensorType
@@ -35,15 +35,19 @@ PROGRAM = "from graphc.backends.llvm.selfcheck import check; check()"
 SECONDS = 60
 
 
+# The name under which it is kept that the check passed here.
+NOTE = "llvm-runs-here"
+
+
 @cache
 def failure() -> str | None:
     """None if generated code runs here, else what went wrong."""
-    passed = _remembered()
-    if passed is not None and _read(passed) == _here():
+    here = _here().encode()
+    if disk.read(NOTE) == here:
         return None
     problem = _problem()
-    if problem is None and passed is not None:
-        _write(passed, _here())
+    if problem is None:
+        disk.write(NOTE, here)
     return problem
 
 
@@ -109,17 +113,6 @@ def _callable(inputs: list[Variable], outputs: list[Variable]) -> Callable[..., 
 # ---- the next process need not ask again ----
 
 
-def _remembered() -> Path | None:
-    """The file that notes where the check passed, if there is a directory for it that nobody else can write to."""
-    home = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    try:
-        found = os.stat(home)
-    except OSError:
-        return None
-    ours = hasattr(os, "getuid") and found.st_uid == os.getuid() and not found.st_mode & 0o022
-    return Path(home) / "graphc-llvm-runs-here" if ours else None
-
-
 def _here() -> str:
     """This machine, the versions of all that takes part, and the text of this room."""
     import llvmlite
@@ -127,18 +120,3 @@ def _here() -> str:
     code = b"".join(path.read_bytes() for path in sorted(Path(__file__).parent.glob("*.*")))
     machine = [platform.node(), platform.platform(), platform.processor()]
     return " ".join([*machine, sys.version, np.__version__, llvmlite.__version__, hashlib.sha256(code).hexdigest()])
-
-
-def _read(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (OSError, ValueError):
-        return None
-
-
-def _write(path: Path, text: str) -> None:
-    """Write the whole file or nothing."""
-    part = path.with_name(f"{path.name}.{os.getpid()}")
-    with contextlib.suppress(OSError):
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)

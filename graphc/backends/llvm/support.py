@@ -329,7 +329,7 @@ def support(target: Target) -> Code:
 
 @cache
 def product(dtype: str, target: Target) -> Code:
-    """The step ``product``; slots: a, its row and column strides, b, its strides, c, m, n, k, scratch memory."""
+    """The step ``product_DTYPE``; slots: a, its row and column strides, b, its strides, c, m, n, k, scratch memory."""
     name = matmul.symbol(dtype)
     kinds = ["ptr", "i64", "i64", "ptr", "i64", "i64", "ptr", "i64", "i64", "i64", "ptr"]
     lines = [
@@ -338,11 +338,12 @@ def product(dtype: str, target: Target) -> Code:
     ]
     arguments = ", ".join(f"{kind} %a{i}" for i, kind in enumerate(kinds))
     step = [
-        "define i32 @product(ptr %frame, ptr %slots) {", *lines, f"  call void @{name}({arguments})", "  ret i32 0", "}"
+        f"define i32 @product_{dtype}(ptr %frame, ptr %slots) {{",
+        *lines, f"  call void @{name}({arguments})", "  ret i32 0", "}",
     ]  # fmt: skip
     found = blas.find()
     text = matmul.module(dtype, target, found)
-    return link(text + _WORD + "\n".join(step) + "\n", target, ["product"], matmul.symbols(dtype, found))
+    return link(text + _WORD + "\n".join(step) + "\n", target, [f"product_{dtype}"], matmul.symbols(dtype, found))
 
 
 # Both run without the interpreter's lock.

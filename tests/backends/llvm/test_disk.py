@@ -1,0 +1,88 @@
+"""Machine code is kept from process to process, where only the user can write."""
+
+from __future__ import annotations
+
+import os
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from graphc.backends.llvm import disk, link
+from graphc.backends.llvm.target import host
+
+TEXT = "define i64 @answer() {\n  ret i64 42\n}\n"
+
+PROGRAM = """
+import numpy as np, graphc, graphc.tensor as T
+x = T.dvector()
+f = graphc.function([x], T.tanh(x * 3 + 1).sum(), backend="llvm")
+print(float(f(np.arange(5.0))))
+"""
+
+
+@pytest.fixture
+def home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Path]:
+    tmp_path.chmod(stat.S_IRWXU)
+    monkeypatch.setenv("GRAPHC_CACHE", str(tmp_path / "kept"))
+    disk.directory.cache_clear()
+    yield tmp_path / "kept"
+    disk.directory.cache_clear()
+
+
+def test_what_is_kept_is_read_again(home: Path) -> None:
+    assert disk.read("name") is None
+    disk.write("name", b"content")
+    assert disk.read("name") == b"content"
+    assert [path.name for path in home.iterdir()] == ["name"], "no part of a file is left"
+    assert stat.S_IMODE(home.stat().st_mode) == stat.S_IRWXU
+
+
+def test_off_means_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRAPHC_CACHE", "off")
+    disk.directory.cache_clear()
+    disk.write("name", b"content")
+    assert disk.read("name") is None
+    disk.directory.cache_clear()
+
+
+@pytest.mark.parametrize("others", [stat.S_IWGRP, stat.S_IWOTH])
+def test_nothing_is_kept_where_others_can_write(home: Path, others: int) -> None:
+    home.mkdir()
+    home.chmod(stat.S_IRWXU | others)
+    disk.write("name", b"content")
+    assert disk.directory() is None
+    assert list(home.iterdir()) == []
+
+
+def test_too_many_files_become_fewer(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(disk, "MOST_FILES", 9)
+    for i in range(10):
+        disk.write(f"{i}", b"")
+        os.utime(home / f"{i}", (i, i))
+    disk.tidy()
+    assert sorted(path.name for path in home.iterdir()) == ["5", "6", "7", "8", "9"]
+
+
+def test_a_module_is_compiled_once(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = link.link(TEXT, host(), ["answer"])
+    monkeypatch.setattr(link, "parsed", lambda *arguments: pytest.fail("compiled again"))
+    second = link.link(TEXT, host(), ["answer"])
+    assert first["answer"] != second["answer"]
+    assert len(list(home.iterdir())) == 1
+
+
+def test_another_process_finds_all_it_needs(home: Path) -> None:
+    environment = {**os.environ, "GRAPHC_CACHE": str(home)}
+
+    def run() -> str:
+        command = [sys.executable, "-c", PROGRAM]
+        return subprocess.run(command, env=environment, capture_output=True, text=True, check=True).stdout
+
+    first = run()
+    kept = {path.name for path in home.iterdir()}
+    assert run() == first
+    assert {path.name for path in home.iterdir()} == kept, "nothing in the text depends on the process"
