@@ -11,6 +11,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -61,8 +62,8 @@ def neuron(activation: str) -> None:
 def small_graph(quick: bool = False) -> list[Figure]:
     """The first result of a graph that is new to this process."""
     neuron("exp")
-    times = [_elapsed(lambda name=name: neuron(name)) for name in ACTIVATIONS[: 1 if quick else None]]
-    again = statistics.median(_elapsed(lambda: neuron("exp")) for _ in range(1 if quick else 9))
+    times = [_elapsed(partial(neuron, name)) for name in ACTIVATIONS[: 1 if quick else None]]
+    again = statistics.median(_elapsed(partial(neuron, "exp")) for _ in range(1 if quick else 9))
     note = f"a median; {again * 1e3:.1f} ms if its kernels are known"
     return [Figure("first result of a small graph, warm process", statistics.median(times), 30e-3, note=note)]
 
@@ -97,8 +98,8 @@ def chains(quick: bool = False) -> list[Figure]:
     """The first result of long chains."""
     short, long, longest = (5, 10, 20) if quick else (300, 1_000, 10_000)
     chain(2)
-    times = {n: min(_elapsed(lambda n=n: chain(n)) for _ in range(1 if quick else 3)) for n in (short, long)}
-    times[longest] = _elapsed(lambda: chain(longest))
+    times = {n: min(_elapsed(partial(chain, n)) for _ in range(1 if quick else 3)) for n in (short, long)}
+    times[longest] = _elapsed(partial(chain, longest))
     work = "chained tanh(dot(h, W) + b*c_i) with gradient"
     return [
         Figure(f"{short:,} {work}", times[short], 0.5),

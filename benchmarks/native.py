@@ -224,6 +224,7 @@ def mlp_row(quick: bool = False) -> list[Figure]:
 
 
 WORK: list[Callable[[bool], list[Figure]]] = [
+    *latency.WORK,  # before peers are imported: the garbage collector goes through what they made, too
     and_step,
     hat_step,
     formula_row,
@@ -231,7 +232,6 @@ WORK: list[Callable[[bool], list[Figure]]] = [
     moons_row,
     mlp_row,
     *bandwidth.WORK,
-    *latency.WORK,
 ]
 
 

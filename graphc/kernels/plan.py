@@ -322,6 +322,9 @@ class _Planner:
                 self._emit(SizesEqual(check.guard, left, right))
             if isinstance(item, Decide):
                 self.current = item.choice.when
+                condition = item.choice.condition
+                if condition.owner is not None and isinstance(condition.owner.op, DimShuffle):
+                    self._emit(copied(condition, condition, self.shapes))  # the one number of an array
                 self._emit(item)
             elif item is not None:
                 self.current = item.when

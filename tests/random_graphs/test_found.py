@@ -139,3 +139,13 @@ def test_a_size_of_a_branch_is_computed_after_the_choice(backend: str) -> None:
     assert f([[2]]).tolist() == [[4]]
     assert f([[1, 2], [3, 4]]).shape == (4, 4)
     assert f([[-1, 0]]).tolist() == [[-1, 0]]
+
+
+def test_a_condition_that_is_the_one_number_of_an_array(backend: str) -> None:
+    x = T.dvector("x")
+    condition = x.max(keepdims=True).dimshuffle()
+    for c in (condition, T.log(T.exp(x).sum())):
+        f = graphc.function([x], ifelse(c, x + 1, x * 3), backend=backend)
+        assert f([1.0, 2.0]).tolist() == [2.0, 3.0]
+    f = graphc.function([x], ifelse(condition, x + 1, x * 3), backend=backend)
+    assert f([0.0, -2.0]).tolist() == [0.0, -6.0]
