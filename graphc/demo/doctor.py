@@ -79,7 +79,7 @@ def way_in() -> str:
     forced = os.environ.get(builtin.FORCED)
     if forced not in (None, "native"):
         return f"{forced}, by {builtin.FORCED}"
-    if entry.machine_code() is not None:
+    if entry.machine_code(True) is not None:
         return "native entry"
     if not capi.supported():
         return f"through Python: {platform.python_implementation()} {platform.python_version()} is not supported"

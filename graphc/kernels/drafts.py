@@ -16,7 +16,7 @@ from graphc.ops.declare import Elementwise
 from graphc.ops.indexing import IncSubtensor, Subtensor, entries, index_shape
 from graphc.ops.matmul import Dot
 from graphc.ops.reduction import Reduction
-from graphc.ops.shape import Alloc, ARange
+from graphc.ops.shape import Alloc, ARange, DimShuffle
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,19 @@ class Draft:
 def kernel_ops(spells: Callable[[Apply], bool]) -> Callable[[Apply], bool]:
     """Whether a node can be part of a kernel, given which elementwise nodes can be computed there."""
 
+    known: dict[object, bool] = {}
+
     def fits(node: Apply) -> bool:
+        op = node.op
+        if not isinstance(op, Elementwise) or op.name == "pow":
+            return decided(node)
+        key = (op, *[x.type.dtype for x in node.inputs], node.outputs[0].type.dtype)
+        found = known.get(key)
+        if found is None:
+            found = known[key] = decided(node)
+        return found
+
+    def decided(node: Apply) -> bool:
         op = node.op
         if isinstance(op, Elementwise | Reduction | Alloc):
             return spells(node)
@@ -113,7 +125,15 @@ class Drafter:
         out_shape = shape_of(node.outputs[0])
         operands = node.inputs[:1] if isinstance(op, Alloc) else node.inputs
         axes = without_ones(tuple(range(len(out_shape))), out_shape)
-        reads = tuple(self._aligned(x, out_shape) for x in operands)
+        # Operands of the same shape, the most common ones, lie like the result.
+        reads = tuple(
+            [
+                (x, axes)
+                if shape_of(x) is out_shape and (x.owner is None or not isinstance(x.owner.op, DimShuffle))
+                else self._aligned(x, out_shape)
+                for x in operands
+            ]
+        )
         return Draft(node, out_shape, reads, axes, None)
 
     def _indexed(

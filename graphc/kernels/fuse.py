@@ -109,13 +109,14 @@ class Fuser:
         """Compute operands again that are a few steps from what is in memory, rather than keep them there too."""
         if not steps or len(group.members) > MOST_NODES // 2:
             return
-        for base, _ in draft.operands:
+        for base, own in draft.operands:
             if base in group.placed or base.owner is None or base not in self.home:
                 continue
             if not _is_one_step(base) or not self.fits(base.owner):
                 continue
             again = self.drafter.draft(base.owner)
-            if same_shape(again.domain, draft.domain) and draft.reduced is None and not draft.index:
+            same = same_shape(again.domain, draft.domain) and own == again.axes
+            if same and draft.reduced is None and not draft.index:
                 self._repeat(group, again, steps - 1)
                 self._join(group, again)
 
@@ -202,10 +203,14 @@ class Fuser:
         axes = self._axes_in(group, draft)
         if axes is None:
             return None
-        reads = []
-        for base, own in draft.operands:
-            mapped = tuple(None if a is None else a if a == INDEXED else axes[a] for a in own)
-            reads.append((base, mapped))
+        reads = draft.operands
+        if axes is not draft.axes:  # else the node's own loops are those of the group
+            reads = tuple(
+                [
+                    (base, tuple([None if a is None else a if a == INDEXED else axes[a] for a in own]))
+                    for base, own in draft.operands
+                ]
+            )
         used = {a for a in axes if a is not None}
         count = len([n for n in group.domain if n != 1])
         full = {a for a, n in enumerate(group.domain) if n != 1}
@@ -236,7 +241,7 @@ class Fuser:
         if index and draft.operands[0][0] in group.placed:
             return None
         made = Placed(level, phase, axes)
-        return Member(draft.node, made, tuple(reads), closed=draft.scatters, phase=phase, index=index), split
+        return Member(draft.node, made, reads, closed=draft.scatters, phase=phase, index=index), split
 
     def _axes_in(self, group: Group, draft: Draft) -> Axes | None:
         """The axis of each dimension of an elementwise result in the group's domain."""

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 from graphc.graph.fgraph import FunctionGraph, Guard
 from graphc.graph.predicates import ALWAYS, Choice, Predicate
-from graphc.graph.sizes import Shape
+from graphc.graph.sizes import Shape, Size
 from graphc.graph.traverse import toposort
 from graphc.graph.variable import Apply, Constant, Variable
 from graphc.kernels.copies import copied
@@ -75,8 +75,8 @@ class SizesEqual:
 class Assumed:
     """Two sizes that this plan takes to be equal; where they are not, another plan must run."""
 
-    left: Variable
-    right: Variable
+    left: int | Variable
+    right: int | Variable
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ class _Planner:
     def __init__(self, schedule: Schedule, fits: Callable[[Apply], bool], fuses: bool, assumes: bool) -> None:
         self.schedule = schedule
         self.graph: FunctionGraph = schedule.graph
-        self.fits = fits
+        self._fits = fits
         self.fuses = fuses
         self.assumes = assumes
         self.shapes = Shapes(schedule.graph)
@@ -186,6 +186,10 @@ class _Planner:
             out: s.when for s in schedule.steps if isinstance(s, Compute) for out in s.node.outputs
         }
         self.checks: dict[int, list[Check]] = {}
+
+    def fits(self, node: Apply) -> bool:
+        """Whether a node can be part of a kernel; without assumptions, all sizes must be known to match."""
+        return self._fits(node) and (self.assumes or not self._mismatched(node))
 
     def _shape(self, x: Variable) -> Shape:
         return self.shapes.shape(x)
@@ -214,7 +218,8 @@ class _Planner:
             else:
                 late.append(check)
         count = len(self.steps)
-        self._stage([n for n in self._with_sizes(nodes) if n not in set(early)], late)
+        placed = set(early)
+        self._stage([n for n in self._with_sizes(nodes) if n not in placed], late)
         self._finish()
         return Plan(
             self.schedule,
@@ -239,13 +244,13 @@ class _Planner:
 
     def _sizes(self, nodes: Iterable[Apply]) -> list[Variable]:
         """The sizes of all arrays that these nodes make or read."""
-        found: dict[Variable, None] = {}
+        shapes: dict[Shape, None] = {}
         shape_of = self.shapes.shape
         for node in nodes:
             for x in (*node.outputs, *node.inputs):
-                for size in shape_of(x):
-                    if isinstance(size, Variable):
-                        found[size] = None
+                shapes[shape_of(x)] = None
+        found: dict[Variable, None] = dict.fromkeys(n for shape in shapes for n in shape if isinstance(n, Variable))
+        for node in nodes:
             if isinstance(node.op, IncSubtensor) and self.fits(node):
                 found.update((n, None) for n in written_shape(self.shapes, node) if isinstance(n, Variable))
         return list(found)
@@ -287,8 +292,12 @@ class _Planner:
         """The nodes in order, those for the sizes of what a node makes before it."""
         wanted: list[Variable] = []
         chooses = any(isinstance(step, Choose) for step in self.schedule.steps)
+        seen: set[Shape] = set()
         for node in nodes:
-            sizes = self._sizes([node])
+            shapes = {self.shapes.shape(x) for x in (*node.outputs, *node.inputs)}
+            known = shapes <= seen and not isinstance(node.op, IncSubtensor)
+            seen |= shapes
+            sizes = [] if known else self._sizes([node])
             if chooses:  # a size of a branch is computed after the choice
                 for made in toposort(sizes, stop=self.graph.inputs):
                     wanted += self._conditions(self.when_of.get(made.outputs[0], ALWAYS))
@@ -419,12 +428,25 @@ class _Planner:
             for base, _ in member.reads:
                 if base not in group.placed and base.ndim:
                     self._memory(base)
+            for n, m in self._mismatched(member.node):
+                assert n is not None
+                assert m is not None
+                self._emit(Assumed(n, m))
             if isinstance(member.node.op, IncSubtensor) and member.closed:
                 self._prepared(member.node)
         self._emit(lower(group, self.shapes, wanted, self.templates))
         for x in wanted:
             if x.ndim:
                 self._make(x)
+
+    def _mismatched(self, node: Apply) -> list[tuple[Size, Size]]:
+        """The sizes of what is written to an index that may not be those of the index: they must be equal, or 1."""
+        if not isinstance(node.op, IncSubtensor) or any(entry.startswith("mask:") for entry in node.op.pattern):
+            return []
+        y = self._shape(node.inputs[1])
+        wanted = written_shape(self.shapes, node)
+        pairs = zip(y, wanted[len(wanted) - len(y) :], strict=True)
+        return [(n, m) for n, m in pairs if not (n is m or (isinstance(n, int) and (n in (1, m))))]
 
     def _prepared(self, node: Apply) -> None:
         """What is written into first: a copy, or a number everywhere."""

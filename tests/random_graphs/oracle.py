@@ -171,7 +171,7 @@ class Oracle:
     def sign_of_zero_counts(self, position: int) -> bool:
         """Whether 0.0 and -0.0 are told apart: not by the largest of both, for which it is a matter of order."""
         return self.backend == "numpy" or not any(
-            isinstance(node.op, Reduction) for node in toposort([self.outputs[position]])
+            isinstance(node.op, Dot | Reduction) for node in toposort([self.outputs[position]])
         )
 
     def meets_infinity(self, position: int) -> bool:

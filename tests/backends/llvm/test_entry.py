@@ -278,7 +278,7 @@ def test_memory_is_given_back() -> None:
 
 def test_large_results_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(entry._NUMBERS, "kept_bytes", 1000)
-    code = entry.machine_code.__wrapped__()
+    code = entry.machine_code.__wrapped__(True)
     monkeypatch.setattr(builtin, "machine_code", lambda arrays=True: code)
     f, hybrid = doubling()
     small, large = weakref.ref(f(np.ones(125))), weakref.ref(f(np.ones(126)))
