@@ -11,7 +11,7 @@ from graphc.graph.sizes import Shape, Size
 from graphc.graph.variable import Apply, Constant, Variable
 from graphc.kernels.groups import INDEXED, Along, Axes
 from graphc.kernels.shapes import Shapes, counts
-from graphc.kernels.views import View, filling, is_window, view
+from graphc.kernels.views import View, filling, view
 from graphc.ops.declare import Elementwise
 from graphc.ops.indexing import IncSubtensor, Subtensor, entries, index_shape
 from graphc.ops.matmul import Dot
@@ -51,8 +51,6 @@ def kernel_ops(spells: Callable[[Apply], bool]) -> Callable[[Apply], bool]:
         op = node.op
         if isinstance(op, Elementwise | Reduction | Alloc):
             return spells(node)
-        if is_window(node):
-            return False
         if isinstance(op, Subtensor | IncSubtensor):
             return spells(node) and indexes_simply(op.pattern, node.inputs[2 if isinstance(op, IncSubtensor) else 1 :])
         if isinstance(op, ARange):
@@ -251,7 +249,7 @@ class Drafter:
         axes: list[int | None] = [None] * seen.base.ndim
         shift = len(out) - x.ndim
         for i, (d, size) in enumerate(zip(seen.dims, self.graph.shape(x), strict=True)):
-            if d is not None and size != 1:
+            if d is not None and size != 1 and out[shift + i] != 1:
                 axes[d] = shift + i
         return seen.base, tuple(axes)
 

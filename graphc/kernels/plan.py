@@ -171,6 +171,7 @@ class _Planner:
         self.schedule = schedule
         self.graph: FunctionGraph = schedule.graph
         self._fits = fits
+        self.windows: set[Apply] = set()
         self.fuses = fuses
         self.assumes = assumes
         self.shapes = Shapes(schedule.graph)
@@ -189,7 +190,13 @@ class _Planner:
 
     def fits(self, node: Apply) -> bool:
         """Whether a node can be part of a kernel; without assumptions, all sizes must be known to match."""
-        return self._fits(node) and (self.assumes or not self._mismatched(node))
+        return self._fits(node) and node not in self.windows and (self.assumes or not self._mismatched(node))
+
+    def _windows(self, nodes: Sequence[Apply]) -> set[Apply]:
+        """The nodes that take rows which somebody needs in memory: there they are; kernels find them by themselves."""
+        found = {out: node for node in nodes if is_window(node) for out in node.outputs}
+        outside = [x for node in nodes if not self._fits(node) for x in node.inputs]
+        return {found[x] for x in (*outside, *self.graph.outputs) for x in (x, view(x).base) if x in found}
 
     def _shape(self, x: Variable) -> Shape:
         return self.shapes.shape(x)
@@ -197,6 +204,7 @@ class _Planner:
     def run(self) -> Plan:
         """Fuse, lower, and give everything its place."""
         nodes = [s.node for s in self.schedule.steps if isinstance(s, Compute)]
+        self.windows = self._windows(nodes)
         self.shapes = assuming(self.graph, nodes) if self.assumes else Shapes(self.graph)
         known = {*self.graph.inputs}
         for x in (*known, *self.graph.outputs, *(x for node in nodes for x in (*node.inputs, *node.outputs))):
@@ -331,9 +339,7 @@ class _Planner:
                 self._emit(SizesEqual(check.guard, left, right))
             if isinstance(item, Decide):
                 self.current = item.choice.when
-                condition = item.choice.condition
-                if condition.owner is not None and isinstance(condition.owner.op, DimShuffle):
-                    self._emit(copied(condition, condition, self.shapes))  # the one number of an array
+                self._number(item.choice.condition)
                 self._emit(item)
             elif item is not None:
                 self.current = item.when
@@ -478,7 +484,7 @@ class _Planner:
             self._reshape(node)
         elif isinstance(op, IfElse):
             self._pick(node)
-        elif is_window(node):
+        elif node in self.windows:
             self._memory(node.inputs[0])
             self._emit(Window(node))
             self.home[out] = out
@@ -498,8 +504,8 @@ class _Planner:
         for x in node.inputs:
             if x.ndim:
                 self._memory(x)
-            elif x.owner is not None and isinstance(x.owner.op, DimShuffle):
-                self._emit(copied(x, x, self.shapes))
+            else:
+                self._number(x)
         self._emit(Call(node))
         for i, out in enumerate(node.outputs):
             if out.ndim:
@@ -508,13 +514,13 @@ class _Planner:
                     self.made.add(out)
 
     def _pick(self, node: Apply) -> None:
+        self._number(node.inputs[0])
         for x in node.inputs[1:]:
+            self.current = self.when_of.get(x, ALWAYS)
             if x.ndim:
-                self.current = self.when_of.get(x, ALWAYS)
                 self._memory(x)
-            elif x.owner is not None and isinstance(x.owner.op, DimShuffle):
-                self.current = self.when_of.get(x, ALWAYS)
-                self._emit(copied(x, x, self.shapes))
+            else:
+                self._number(x)
         self.current = self.when_of.get(node.outputs[0], ALWAYS)
         self._emit(Pick(node))
         self.home.update((out, out) for out in node.outputs if out.ndim)
@@ -548,13 +554,19 @@ class _Planner:
             self._make(x)
         return self.home[x]
 
+    def _number(self, x: Variable) -> None:
+        """See that a value of rank 0 is in its place, if it is the one number of an array."""
+        if x.owner is not None and isinstance(x.owner.op, DimShuffle):
+            if view(x).base.ndim:
+                self._memory(view(x).base)
+            self._emit(copied(x, x, self.shapes))
+
     def _finish(self) -> None:
         """Give every result memory of its own."""
         taken: set[Key] = set()
         for x in self.graph.outputs:
             if x.ndim == 0:
-                if x.owner is not None and isinstance(x.owner.op, DimShuffle):
-                    self._emit(copied(x, x, self.shapes))
+                self._number(x)
                 self.results.append(x)
                 continue
             key = self._memory(x)

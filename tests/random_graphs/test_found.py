@@ -149,3 +149,21 @@ def test_a_condition_that_is_the_one_number_of_an_array(backend: str) -> None:
         assert f([1.0, 2.0]).tolist() == [2.0, 3.0]
     f = graphc.function([x], ifelse(condition, x + 1, x * 3), backend=backend)
     assert f([0.0, -2.0]).tolist() == [0.0, -6.0]
+
+
+def test_the_condition_is_the_one_number_of_an_array(backend: str) -> None:
+    x = T.dvector()
+    size = T.log(T.exp(abs(x)).sum(axis=0))
+    _, chosen = ifelse(size, [size.dimshuffle("x"), x], [x, size.dimshuffle("x")])
+    f = graphc.function([x], chosen, backend=backend)
+    assert f(np.zeros(0)).shape == (0,), "-inf is true"
+
+
+def test_what_is_written_has_the_size_of_the_index(backend: str) -> None:
+    x = T.dvector()
+    f = graphc.function([x], T.inc_subtensor(x[[0]], abs(x)), backend=backend)
+    assert f(np.ones(1)) == [2.0]
+    with pytest.raises(IndexError):
+        f(np.ones(0))
+    with pytest.raises(ValueError, match="shape"):
+        f(np.ones(2))

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from graphc.backends.llvm.accumulate import BLOCK, Accumulator, State, accumulator, across, combine, compensated
 from graphc.backends.llvm.emit import ITEMSIZE, Kind, Value
 from graphc.backends.llvm.scalars import I64, MEMORY, ScalarRenderer
+from graphc.backends.llvm.spelling import VECTOR_MATH
 from graphc.kernels import loopir
 from graphc.kernels.loopir import Accumulate, Array, Axis, Carry, Index, Let, Load, Loop, Output, Shifted, Store
 from graphc.kernels.neutral import neutral
@@ -15,12 +16,16 @@ from graphc.kernels.neutral import neutral
 
 @dataclass
 class _Vector:
-    """A loop that runs on vectors: the axis, its first value, how many lanes, and which of them count."""
+    """A loop that runs on vectors: the axis, its first value, how many lanes, and which of them count.
+
+    outlined: this is the second copy of a body, which calls vector math rather than inline it once more.
+    """
 
     axis: Axis
     at: Value
     lanes: int
     mask: Value | None
+    outlined: bool = False
 
 
 class VectorRenderer(ScalarRenderer):
@@ -62,7 +67,8 @@ class VectorRenderer(ScalarRenderer):
         outer = [compensated() if is_sum else way for is_sum, way in zip(careful, ways, strict=True)]
 
         def body(at: Value, states: Sequence[State], mask: Value | None = None) -> list[State]:
-            return self._vector_body(loop, _Vector(loop.axis, at, lanes, mask), uniform, rows, ways, states)
+            again = mask is not None and not long
+            return self._vector_body(loop, _Vector(loop.axis, at, lanes, mask, again), uniform, rows, ways, states)
 
         def opened(states: Sequence[State]) -> list[State]:
             """The states at the start of a block."""
@@ -79,9 +85,16 @@ class VectorRenderer(ScalarRenderer):
             ]
 
         masked = self.target.masked
+        long = masked and self._is_long(loop)
 
         def part(start: Value, stop: Value, states: Sequence[State]) -> list[State]:
-            """Some iterations: whole vectors, and the rest of the last one."""
+            """Some iterations: whole vectors, and the rest of the last one; of a long body there is one copy only."""
+            if long:
+
+                def under_mask(at: Value, states: Sequence[State]) -> list[State]:
+                    return body(at, states, self._mask(at, limit, lanes))
+
+                return self._counted(start, stop, lanes, states, under_mask)
             whole = self.b.compare("slt", end, stop)
             last = self.b.select(whole, end, stop)
             states = self._counted(start, last, lanes, states, body)
@@ -103,16 +116,23 @@ class VectorRenderer(ScalarRenderer):
         results = [way.finish(self.b, state) for way, state in zip(outer, states, strict=True)]
         return results if self.target.masked else self._one_by_one(loop, end, limit, results)
 
+    def _is_long(self, loop: Loop) -> bool:
+        """Whether a body is so long that a second copy would take more time to compile than it saves."""
+        return sum(isinstance(s, Let) and s.op.name in VECTOR_MATH for s in loop.body) > 1
+
     def _mask(self, at: Value, limit: Value, lanes: int) -> Value:
-        """Which lanes are still inside: some, but not all."""
+        """Which lanes are still inside; some are."""
         rest = self.b.sub(limit, at)
         kind = Kind("bool", lanes)
         if not self.target.has_avx512:
             return self.b.compare("slt", self._iota(lanes), self._splat(rest, lanes))
         # In 64 bits, so that those above the lanes are 0: LLVM takes them along when it stores fewer than 16 bytes.
-        word = Kind("int64")
-        power = self.b.binary("shl", Value("1", word), rest)
-        bits = self.b.sub(power, Value("1", word))
+        all_lanes = Value(str(lanes), I64)
+        full = self.b.compare("sge", rest, all_lanes)
+        power = self.b.binary("shl", Value("1", I64), rest)
+        bits = self.b.select(
+            full, Value(str((1 << lanes) - 1 if lanes < 64 else -1), I64), self.b.sub(power, Value("1", I64))
+        )
         if lanes != 64:
             bits = self.b.let(Kind(f"int{lanes}"), f"trunc {bits} to i{lanes}")
         return self.b.let(kind, f"bitcast {bits} to {kind}")
@@ -212,7 +232,7 @@ class VectorRenderer(ScalarRenderer):
                 position = self.positions.get(counter)
                 if position is vector.axis and index in self.values:
                     return self._lane(self.values[index], vector)
-        return self._let(s, [values[a] for a in s.args], outlined=vector.mask is not None)
+        return self._let(s, [values[a] for a in s.args], outlined=vector.outlined)
 
     def _lane(self, index: Value, vector: _Vector) -> Value:
         """The lane that stands for an index."""
