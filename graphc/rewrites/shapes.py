@@ -76,16 +76,33 @@ def dimshuffle_of_broadcast(context: Context, node: Apply) -> Variable | None:
     return None if value is None else _moved(value, node)
 
 
+# A dimshuffle moves past no more than so many elementwise nodes: in a long chain each would have to go all the way.
+MOST_PASSED = 8
+
+
 @rule(4, "exact", DimShuffle)
 def dimshuffle_of_elementwise(context: Context, node: Apply) -> Variable | None:
-    """dimshuffle(f(x, y)) -> f(dimshuffle(x), dimshuffle(y)), if nobody else reads f(x, y)"""
+    """dimshuffle(f(x, y)) -> f(dimshuffle(x), dimshuffle(y)), if nobody else reads f(x, y) and few such f are above"""
     (inner,) = node.inputs
-    source = inner.owner
-    if source is None or not isinstance(source.op, Elementwise) or isinstance(source.op, Fill):
-        return None
-    if not context.read_once(inner):
-        return None
-    return source.op(*(_moved(x, node) for x in source.inputs))  # type: ignore[no-any-return]
+    passed: list[Apply] = []
+    pending = [inner]
+    while pending:
+        made = pending.pop().owner
+        if made is None or not isinstance(made.op, Elementwise) or isinstance(made.op, Fill) or not made.out.ndim:
+            continue  # here it ends
+        passed.append(made)
+        if len(passed) > MOST_PASSED or not context.read_once(made.out):
+            return None
+        pending += made.inputs
+    return _moved_past(inner, node, set(passed)) if passed else None
+
+
+def _moved_past(x: Variable, node: Apply, passed: set[Apply]) -> Variable:
+    """A dimshuffle of `x` that has moved above some elementwise nodes, a few levels deep at most."""
+    if x.owner is None or x.owner not in passed:
+        return _moved(x, node)
+    moved: Variable = x.owner.op(*(_moved_past(y, node, passed) for y in x.owner.inputs))
+    return moved
 
 
 def _moved(x: Variable, node: Apply) -> Variable:
@@ -95,7 +112,11 @@ def _moved(x: Variable, node: Apply) -> Variable:
     order = ["x" if i == "x" or i < missing else i - missing for i in op.new_order]
     while order and order[0] == "x":  # broadcasting puts these back
         del order[0]
-    return dimshuffle(x, *order)
+    if x.owner is not None and isinstance(x.owner.op, DimShuffle):  # they meet here, before that one moves on
+        first = x.owner.op.new_order
+        order = ["x" if i == "x" else first[int(i)] for i in order]
+        x = x.owner.inputs[0]
+    return x if order == list(range(x.ndim)) else dimshuffle(x, *order)
 
 
 # ---- 5: reshape ----

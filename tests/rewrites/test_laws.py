@@ -565,6 +565,8 @@ def test_one_result_of_an_ifelse_is_taken_out_once() -> None:
         lambda y, m, i: ifelse(m[0, 0] > 0, T.exp(y), ifelse(m[0, 0] > 0, m, y)),
         lambda y, m, i: T.concatenate([y[:1], y[1:]]),
         lambda y, m, i: 3 - y + 1,
+        lambda y, m, i: T.tanh(y).T + i,
+        lambda y, m, i: (T.tanh(y) * m).T + i,
     ],
 )
 def test_a_chain_takes_as_many_rules_as_it_is_long(step: Callable[..., Any]) -> None:
