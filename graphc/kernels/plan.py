@@ -404,7 +404,8 @@ class _Planner:
         for item in items:
             if isinstance(item, Group):
                 # What a group reads of its own members it has, unless they are complete only after it.
-                found.update(base for member in item.members for base, _ in member.reads if base not in item.placed)
+                reads = [base for member in item.members for base, _ in member.reads if base not in item.placed]
+                found.update(y for x in reads for y in (x, view(x).base))
                 for node in (m.node for m in item.members if isinstance(m.node.op, IncSubtensor) and m.closed):
                     value = filling(node.inputs[0])
                     found.add(view(node.inputs[0]).base if value is None else value)

@@ -167,3 +167,11 @@ def test_what_is_written_has_the_size_of_the_index(backend: str) -> None:
         f(np.ones(0))
     with pytest.raises(ValueError, match="shape"):
         f(np.ones(2))
+
+
+def test_a_product_of_what_lost_an_axis(backend: str) -> None:
+    m = T.dmatrix()
+    v = T.logsumexp(m, axis=0)
+    f = graphc.function([m], T.dot(v, v), backend=backend)
+    assert f(np.zeros((0, 0))) == 0.0
+    np.testing.assert_allclose(f(np.zeros((2, 3))), 3 * np.log(2.0) ** 2, rtol=1e-14)
