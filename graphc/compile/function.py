@@ -322,7 +322,7 @@ class Function:
     @property
     def called(self) -> frozenset[Op]:
         """The ops that are no part of a kernel, though there are kernels: calls into Python compute them."""
-        from graphc.kernels.plan import Call
+        from graphc.kernels.steps import Call
 
         plan = getattr(self.schedule, "plan", None)
         return frozenset() if plan is None else frozenset(s.node.op for s in plan.steps if isinstance(s, Call))

@@ -14,6 +14,7 @@ from graphc.compile.signature import Signature
 from graphc.graph.fgraph import Axis, FunctionGraph
 from graphc.graph.op import Op
 from graphc.graph.variable import Apply, Variable
+from graphc.ops.indexing import AdvancedSubtensor
 from graphc.rewrites.algebra import CHEAPER
 from graphc.rewrites.canonicalize import CANONICALIZE
 from graphc.rewrites.engine import Applied, Context, Table, rewrite, rule, table
@@ -65,8 +66,10 @@ def compile_variant(
         trace += applied
         settled = phase
         clock.lap(phase.name)
-    lowered = graph  # all rules of the last phase have been tried, but for the one that writes out bodies
-    if not all(map(backend.spells, {id(node.op): node.op for node in graph.nodes}.values())):
+    lowered = graph
+    ops = {id(node.op): node.op for node in graph.nodes}.values()
+    if any(not backend.spells(op) or isinstance(op, AdvancedSubtensor) for op in ops):
+        # Else no rule of this phase's own can apply, and all others have been tried.
         lowered, applied = rewrite(graph, lowering(backend), numerics, settled)
         trace += applied
     clock.lap("lower")

@@ -10,20 +10,20 @@ from graphc.graph.variable import Apply, Constant, Variable
 from graphc.kernels.groups import Decide
 from graphc.kernels.launch import Launch, Memory
 from graphc.kernels.loopir import short
-from graphc.kernels.plan import (
+from graphc.kernels.plan import Plan
+from graphc.kernels.steps import (
     Assumed,
     Call,
     Key,
     NotEmpty,
     Pick,
-    Plan,
     Product,
     SameCount,
     SizesEqual,
     Step,
     Undecide,
     Window,
-)  # fmt: skip
+)
 from graphc.ops.shape import ShapeOf
 from graphc.schedule.schedule import Buffer, Check, Choose, Compute, Schedule
 
@@ -35,26 +35,25 @@ MOST_NAMES = 12
 class KernelSchedule(Schedule):
     """A schedule with the plan that runs it.
 
-    plan: kernels and other steps, and their memory.
+    plan: kernels and other steps, and their memory; why: says why a node is not in a kernel.
     """
 
     plan: Plan
+    why: Callable[[Apply], str]
 
     @classmethod
     def of(cls, schedule: Schedule, plan: Plan, why: Callable[[Apply], str]) -> KernelSchedule:
-        """The schedule of a plan; `why` says why a node is not in a kernel."""
-        made = cls(**{f.name: getattr(schedule, f.name) for f in fields(Schedule)}, plan=plan)
-        object.__setattr__(made, "_why", why)
-        return made
+        """The schedule of a plan."""
+        return cls(**{f.name: getattr(schedule, f.name) for f in fields(Schedule)}, plan=plan, why=why)
 
     def __repr__(self) -> str:
-        return Description(self.plan, getattr(self, "_why", lambda node: "")).text()
+        return Description(self.plan, self.why).text()
 
 
 class Description:
     """Writes a plan down, with the names of the schedule's buffers."""
 
-    def __init__(self, plan: Plan, why: Callable[[Apply], str] = lambda node: "") -> None:
+    def __init__(self, plan: Plan, why: Callable[[Apply], str]) -> None:
         self.plan = plan
         self.why = why
         self.names: dict[Key, str] = {}

@@ -26,8 +26,9 @@ from graphc.graph.variable import Apply, Variable
 from graphc.kernels.drafts import Draft, Drafter, same_shape, same_size, without_ones
 from graphc.kernels.groups import INDEXED, INNER, OUTER, WHOLE, Axes, Decide, Group, Item, Member, Placed, Single
 from graphc.kernels.shapes import Shapes
+from graphc.ops.cost import is_cheap
 from graphc.ops.declare import Elementwise
-from graphc.ops.shape import Alloc, DimShuffle, ShapeOf
+from graphc.ops.shape import DimShuffle, ShapeOf
 
 # A kernel of more nodes takes long to compile, and keeps more values than there are registers.
 MOST_NODES = 64
@@ -36,26 +37,11 @@ MOST_ARRAYS = 24
 # So many cheap steps in a row are done again rather than kept in memory.
 MOST_REPEATED = 3
 
-# What is computed again rather than kept: anything dearer is worth a place in memory.
-CHEAP = frozenset(
-    {
-        "add", "sub", "mul", "neg", "abs_", "sqr", "cast", "switch", "maximum", "minimum", "lt", "le", "gt", "ge",
-        "eq", "neq", "and_", "or_", "xor", "invert", "isnan", "isinf", "isfinite", "fill", "identity", "alloc",
-        "sgn", "floor", "ceil", "trunc", "clip",
-    }
-)  # fmt: skip
-
-
-def is_cheap(x: Variable) -> bool:
-    """Whether a value is computed in a step or two from its operands."""
-    return x.owner is None or x.owner.op.name in CHEAP or isinstance(x.owner.op, Alloc)
-
-
 def _is_one_step(x: Variable) -> bool:
     """Whether `x` is as well computed again: one cheap step from one array."""
     assert x.owner is not None
     arrays = [y for y in x.owner.inputs if y.ndim]
-    return isinstance(x.owner.op, Elementwise) and x.owner.op.name in CHEAP and len(arrays) <= 1 and x.ndim > 0
+    return isinstance(x.owner.op, Elementwise) and is_cheap(x) and len(arrays) <= 1 and x.ndim > 0
 
 
 class Fuser:
@@ -96,14 +82,14 @@ class Fuser:
                     if self._join(group, draft):
                         self._settle(node, position)
                         return
-        group = Group(draft.domain, when)
+        group = Group(draft.domain, when, len(self.items))
         if self.fuses:
             self._repeat(group, draft, MOST_REPEATED)
         joined = self._join(group, draft)
         assert joined, f"{node} does not fit a group of its own"
         self.items.append(group)
-        self._settle(node, len(self.items) - 1)
-        self._latest[(when, draft.domain)] = len(self.items) - 1
+        self._settle(node, group.position)
+        self._latest[(when, draft.domain)] = group.position
 
     def _repeat(self, group: Group, draft: Draft, steps: int) -> None:
         """Compute operands again that are a few steps from what is in memory, rather than keep them there too."""
@@ -148,13 +134,6 @@ class Fuser:
         """What comes from now on runs after all that is there."""
         self._first = len(self.items)
 
-    def _position(self, group: Group) -> int:
-        """The position of a group, which may be about to be added."""
-        for position in range(len(self.items) - 1, -1, -1):
-            if self.items[position] is group:
-                return position
-        return len(self.items)
-
     def _single(self, node: Apply, when: Predicate) -> None:
         self.items.append(Single(node, when))
         self._settle(node, len(self.items) - 1)
@@ -188,9 +167,8 @@ class Fuser:
         group.sealed = draft.scatters
         member, split = place
         if split and not group.split:
-            position = self._position(group)
             for ones in range(len(group.domain) - split + 1):
-                self._latest[(group.when, group.domain[:split] + (1,) * ones)] = position
+                self._latest[(group.when, group.domain[:split] + (1,) * ones)] = group.position
         group.split = split
         group.members.append(member)
         group.placed[draft.node.outputs[0]] = member.out

@@ -77,6 +77,8 @@ class Group:
 
     domain: Shape
     when: Predicate
+    position: int
+    """Its place among the items of a schedule."""
     split: int | None = None
     members: list[Member] = field(default_factory=list)
     placed: dict[Variable, Placed] = field(default_factory=dict)

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from graphc.graph.sizes import Size
 from graphc.graph.variable import Apply, Constant, Variable
 from graphc.kernels import loopir
-from graphc.kernels.fuse import is_cheap
 from graphc.kernels.groups import INDEXED, INNER, OUTER, WHOLE, Along, Axes, Group, Member
 from graphc.kernels.launch import Launch, Memory
 from graphc.kernels.loopir import (
@@ -27,6 +26,7 @@ from graphc.kernels.loopir import (
 )
 from graphc.kernels.neutral import neutral
 from graphc.kernels.shapes import Shapes
+from graphc.ops.cost import is_cheap
 from graphc.ops.declare import Elementwise
 from graphc.ops.elementwise import (
     Cast,

@@ -1,17 +1,8 @@
-"""From a schedule to kernels: the steps that a backend with kernels runs, and the memory they use.
+"""From a schedule to kernels: the steps in order, and the memory they use.
 
-    Launch      one kernel
-    Product     a product of matrices
-    Call        a node that is computed by a call back into Python
-    Check       two sizes must be equal
-    SameCount   two shapes must have as many elements (reshape)
-    NotEmpty    a size must not be 0 (maximum and minimum)
-    Decide      a branch is chosen
-    Pick        the result of the branch that was chosen
-    Window      neighbouring rows of an array, where they are
-
-Values of rank 0 have a place of their own each.  Arrays live in *memories*; a reshaped array lives in that of its
-source, and a memory that nobody reads any more is used again for an array of the same size.
+Sizes and other arithmetic of numbers come first, with the checks of sizes; then groups of nodes as kernels, and what no
+kernel computes between them.  A reshaped array lives in the memory of its source, and a memory that nobody reads any
+more is used again for an array of the same size.
 """
 
 from __future__ import annotations
@@ -19,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from graphc.graph.fgraph import FunctionGraph, Guard
+from graphc.graph.fgraph import FunctionGraph
 from graphc.graph.predicates import ALWAYS, Choice, Predicate
 from graphc.graph.sizes import Shape, Size
 from graphc.graph.traverse import toposort
@@ -29,9 +20,23 @@ from graphc.kernels.drafts import written_shape
 from graphc.kernels.fuse import Fuser
 from graphc.kernels.groups import Decide, Group, Item
 from graphc.kernels.launch import Launch, Memory
+from graphc.kernels.regions import regions
 from graphc.kernels.shapes import Shapes, assuming
+from graphc.kernels.steps import (
+    Assumed,
+    Call,
+    Key,
+    NotEmpty,
+    Pick,
+    Product,
+    SameCount,
+    SizesEqual,
+    Step,
+    Undecide,
+    Window,
+)  # fmt: skip
 from graphc.kernels.templates import Templates, lower
-from graphc.kernels.views import View, filling, is_window, keeps_order, view
+from graphc.kernels.views import filling, is_window, keeps_order, view
 from graphc.ops.control import IfElse
 from graphc.ops.indexing import IncSubtensor
 from graphc.ops.matmul import Dot
@@ -39,96 +44,9 @@ from graphc.ops.reduction import Peak, Reduction
 from graphc.ops.shape import DimShuffle, Reshape, ShapeOf
 from graphc.schedule.schedule import Check, Choose, Compute, Schedule
 
-Key = Variable | Memory
-
 
 class Unplanned(Exception):
     """A schedule that cannot be run by kernels yet; the message says why."""
-
-
-@dataclass(frozen=True)
-class Product:
-    """``out = x @ y`` of matrices, each seen through the order of its dimensions."""
-
-    node: Apply
-    x: View
-    y: View
-
-
-@dataclass(frozen=True)
-class Call:
-    """A node computed by its `perform`."""
-
-    node: Apply
-
-
-@dataclass(frozen=True)
-class SizesEqual:
-    """A guard."""
-
-    guard: Guard
-    left: int | Variable
-    right: int | Variable
-
-
-@dataclass(frozen=True)
-class Assumed:
-    """Two sizes that this plan takes to be equal; where they are not, another plan must run."""
-
-    left: int | Variable
-    right: int | Variable
-
-
-@dataclass(frozen=True)
-class SameCount:
-    """As many elements before and after a reshape."""
-
-    node: Apply
-    before: Shape
-    after: Shape
-
-
-@dataclass(frozen=True)
-class NotEmpty:
-    """A size that must not be 0."""
-
-    node: Apply
-    size: int | Variable
-
-
-@dataclass(frozen=True)
-class Window:
-    """Some neighbouring rows of an array, or one, where they are."""
-
-    node: Apply
-
-    @property
-    def start(self) -> Variable | None:
-        """The first of them; None for the beginning."""
-        first = self.node.op.pattern[0]  # type: ignore[attr-defined]
-        return self.node.inputs[1] if first == "int" or first.startswith("slice:1") else None
-
-    @property
-    def is_row(self) -> bool:
-        """Whether it is one row, whose axis goes."""
-        return self.node.op.pattern[0] == "int"  # type: ignore[attr-defined, no-any-return]
-
-
-@dataclass(frozen=True)
-class Undecide:
-    """A choice that may never be made has not been made yet."""
-
-    choice: Choice
-
-
-@dataclass(frozen=True)
-class Pick:
-    """The results of an `ifelse`: those of the branch that ran, where they are."""
-
-    node: Apply
-
-
-Step = Launch | Product | Call | SizesEqual | Assumed | SameCount | NotEmpty | Decide | Undecide | Pick | Window
 
 
 @dataclass(frozen=True)
@@ -155,7 +73,7 @@ class Plan:
 
     def shape(self, key: Key) -> Shape:
         """The sizes of a memory or of a variable."""
-        return key.shape if isinstance(key, Memory) else self.shapes.shape(key)
+        return self.shapes.shape(key)
 
 
 def plan(schedule: Schedule, fits: Callable[[Apply], bool], fuses: bool = True, assumes: bool = True) -> Plan:
@@ -186,7 +104,6 @@ class _Planner:
         self.when_of: dict[Variable, Predicate] = {
             out: s.when for s in schedule.steps if isinstance(s, Compute) for out in s.node.outputs
         }
-        self.checks: dict[int, list[Check]] = {}
 
     def fits(self, node: Apply) -> bool:
         """Whether a node can be part of a kernel; without assumptions, all sizes must be known to match."""
@@ -197,9 +114,6 @@ class _Planner:
         found = {out: node for node in nodes if is_window(node) for out in node.outputs}
         outside = [x for node in nodes if not self._fits(node) for x in node.inputs]
         return {found[x] for x in (*outside, *self.graph.outputs) for x in (x, view(x).base) if x in found}
-
-    def _shape(self, x: Variable) -> Shape:
-        return self.shapes.shape(x)
 
     def run(self) -> Plan:
         """Fuse, lower, and give everything its place."""
@@ -237,7 +151,7 @@ class _Planner:
             tuple(self.whens),
             self.home,
             tuple(self.results),
-            _regions(self),
+            regions(self.steps, self.whens, self.home, self.made, self.results, self.shapes.shape),
         )
 
     def _emit(self, step: Step) -> None:
@@ -268,7 +182,7 @@ class _Planner:
         nodes = [s.node for s in self.schedule.steps if isinstance(s, Compute)]
         wanted = self._sizes(nodes)
         for x in self.graph.outputs:
-            wanted += [n for n in self._shape(x) if isinstance(n, Variable)]
+            wanted += [n for n in self.shapes.shape(x) if isinstance(n, Variable)]
         for step in self.schedule.steps:
             if isinstance(step, Check):
                 wanted += [x for x in map(self._operand, (step.left, step.right)) if isinstance(x, Variable)]
@@ -414,10 +328,10 @@ class _Planner:
                 found.add(item.choice.condition)
             elif not isinstance(item.node.op, DimShuffle):
                 found.update(y for x in item.node.inputs for y in (x, view(x).base))
-                found.update(n for x in item.node.outputs for n in self._shape(x) if isinstance(n, Variable))
+                found.update(n for x in item.node.outputs for n in self.shapes.shape(x) if isinstance(n, Variable))
         nodes = [s.node for s in self.schedule.steps if isinstance(s, Compute)]
         found.update(y for x in self.graph.outputs for y in (x, view(x).base))
-        found.update(n for x in self.graph.outputs for n in self._shape(x) if isinstance(n, Variable))
+        found.update(n for x in self.graph.outputs for n in self.shapes.shape(x) if isinstance(n, Variable))
         found.update(x for g in self.graph.guards for x in (g.left, g.right) if isinstance(x, Variable))
         found.update(self._sizes(nodes))
         if late is None:  # the other stage may read everything
@@ -450,7 +364,7 @@ class _Planner:
         """The sizes of what is written to an index that may not be those of the index: they must be equal, or 1."""
         if not isinstance(node.op, IncSubtensor) or any(entry.startswith("mask:") for entry in node.op.pattern):
             return []
-        y = self._shape(node.inputs[1])
+        y = self.shapes.shape(node.inputs[1])
         wanted = written_shape(self.shapes, node)
         pairs = zip(y, wanted[len(wanted) - len(y) :], strict=True)
         return [(n, m) for n, m in pairs if not (n is m or (isinstance(n, int) and (n in (1, m))))]
@@ -467,7 +381,7 @@ class _Planner:
         (x,) = node.inputs
         assert isinstance(node.op, Reduction)
         for axis in node.op.axes(x):
-            size = self._shape(x)[axis]
+            size = self.shapes.shape(x)[axis]
             if not isinstance(size, int) or size == 0:
                 assert size is not None
                 self._emit(NotEmpty(node, size))
@@ -528,7 +442,7 @@ class _Planner:
 
     def _reshape(self, node: Apply) -> None:
         x, out = node.inputs[0], node.outputs[0]
-        before, after = self._shape(x), self._shape(out)
+        before, after = self.shapes.shape(x), self.shapes.shape(out)
         self._emit(SameCount(node, before, after))
         if x.ndim and out.ndim:
             self.home[out] = self._memory(x)
@@ -572,55 +486,9 @@ class _Planner:
                 continue
             key = self._memory(x)
             if key not in self.made or key in taken:
-                fresh = Memory(x.dtype, self._shape(x))
+                fresh = Memory(x.dtype, self.shapes.shape(x))
                 self._emit(copied(x, fresh, self.shapes))
                 self.made.add(fresh)
                 key = fresh
             taken.add(key)
             self.results.append(key)
-
-
-def read_by(step: Step) -> list[Key]:
-    """The arrays a step reads or writes, and the values of rank 0 it needs."""
-    if isinstance(step, Launch):
-        return [*step.arrays, *step.scalars, *step.sizes]
-    if isinstance(step, Product):
-        return [step.x.base, step.y.base, step.node.outputs[0]]
-    if isinstance(step, Call | Pick | Window):
-        return [*step.node.inputs, *step.node.outputs]
-    return []
-
-
-def _regions(planner: _Planner) -> dict[Key, Key]:
-    """Which memories may share their place: those of one size, one after the other."""
-    home = planner.home
-    called = {home.get(x, x) for s in planner.steps if isinstance(s, Call) for x in s.node.outputs}
-    kept = {*planner.results, *called}
-    # What a call returns may be a view of what it was given.
-    for step in planner.steps:
-        if isinstance(step, Call):
-            seen = {i for output in range(len(step.node.outputs)) for i in step.node.op.aliases(output)}
-            kept |= {home.get(step.node.inputs[i], step.node.inputs[i]) for i in seen}
-    # Whether a step under a condition ran is not known afterwards, nor which memory a branch's result is in.
-    for step, when in zip(planner.steps, planner.whens, strict=True):
-        if when or isinstance(step, Pick | Window):
-            kept |= {home.get(x, x) if isinstance(x, Variable) else x for x in read_by(step)}
-    last: dict[Key, int] = {}
-    for position, step in enumerate(planner.steps):
-        for x in read_by(step):
-            last[home.get(x, x) if isinstance(x, Variable) else x] = position
-    free: dict[object, list[Key]] = {}
-    regions: dict[Key, Key] = {}
-    for position, step in enumerate(planner.steps):
-        keys = dict.fromkeys(home.get(x, x) if isinstance(x, Variable) else x for x in read_by(step))
-        ours = [k for k in keys if (isinstance(k, Memory) or k in planner.made) and k not in kept and k.ndim]
-        for key in ours:
-            if key not in regions:
-                shape = key.shape if isinstance(key, Memory) else planner.shapes.shape(key)
-                waiting = free.get((key.dtype, tuple(shape)))
-                regions[key] = waiting.pop() if waiting else key
-        for key in ours:
-            if last[key] == position:
-                shape = key.shape if isinstance(key, Memory) else planner.shapes.shape(key)
-                free.setdefault((key.dtype, tuple(shape)), []).append(regions[key])
-    return regions

@@ -160,4 +160,3 @@ def _parameters(kernel: Kernel) -> set[object]:
             found.add(statement.array)
             found.update(n for dims in statement.array.sizes for n in dims)
     return found
-

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from graphc.graph.fgraph import FunctionGraph
 from graphc.graph.sizes import Shape, Size
 from graphc.graph.variable import Apply, Constant, Variable
+from graphc.kernels.launch import Memory
 from graphc.ops.indexing import IncSubtensor, Subtensor, entries
 from graphc.ops.shape import ARange
 
@@ -34,8 +35,10 @@ class Shapes:
             n = self.assumed[n]
         return n
 
-    def shape(self, x: Variable) -> Shape:
-        """The sizes of a variable."""
+    def shape(self, x: Variable | Memory) -> Shape:
+        """The sizes of a variable or a memory."""
+        if isinstance(x, Memory):
+            return x.shape
         found = self._known.get(x)
         if found is None:
             shape = self.graph.shape(x)

@@ -10,6 +10,7 @@ import numpy as np
 from graphc import dtypes
 from graphc.graph.sizes import Shape, Size
 from graphc.graph.variable import Apply, Constant, Variable
+from graphc.ops.cost import is_cheap
 from graphc.ops.declare import Elementwise
 from graphc.ops.elementwise import Fill, add
 from graphc.ops.indexing import AdvancedSubtensor, IncSubtensor, Subtensor, as_index, entries, is_basic
@@ -169,13 +170,9 @@ def lift_through_elementwise(context: Context, node: Apply) -> Variable | None:
     return None if any(x is None for x in parts) else inner.op(*parts)
 
 
-# What is as well computed twice as kept.
-_STEPS = frozenset({"add", "sub", "mul", "neg", "maximum", "minimum", "cast", "switch"})
-
-
 @rule(39, "exact", AdvancedSubtensor)
 def gather_before_elementwise(context: Context, node: Apply) -> Variable | None:
-    """f(x, y)[i, j] -> f(x[i, j], y[i, j]) for vectors of indices, if f is one step or nobody else reads it"""
+    """f(x, y)[i, j] -> f(x[i, j], y[i, j]) for vectors of indices, if f is cheap or nobody else reads it"""
     source, *indices = node.inputs
     inner = source.owner
     op: Any = node.op
@@ -183,7 +180,7 @@ def gather_before_elementwise(context: Context, node: Apply) -> Variable | None:
         return None
     if any(entry != "array" for entry in op.pattern) or any(i.ndim != 1 for i in indices):
         return None
-    if source.ndim < 2 or not (inner.op.name in _STEPS or context.read_once(source)):
+    if source.ndim < 2 or not (is_cheap(source) or context.read_once(source)):
         return None
     parts = [_gathered(context, x, indices, context.table.shape(source)) for x in inner.inputs]
     return None if any(x is None for x in parts) else inner.op(*parts)

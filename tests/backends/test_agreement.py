@@ -22,7 +22,7 @@ from graphc.backends.llvm.emit import ITEMSIZE
 from graphc.backends.llvm.target import host
 from graphc.compile.function import Function, function
 from graphc.graph.variable import Variable
-from graphc.kernels.plan import Call
+from graphc.kernels.steps import Call
 from graphc.ops.declare import ELEMENTWISE
 from graphc.ops.elementwise import cast
 from tests.ops.arrays import LAYOUTS, Array, difference, rng, sample, special, tensor

@@ -15,13 +15,13 @@ from graphc.graph.variable import Constant, Variable
 from graphc.kernels.groups import Decide
 from graphc.kernels.interpret import interpret
 from graphc.kernels.launch import Launch
-from graphc.kernels.plan import (
+from graphc.kernels.plan import Plan
+from graphc.kernels.steps import (
     Assumed,
     Call,
     Key,
     NotEmpty,
     Pick,
-    Plan,
     Product,
     SameCount,
     SizesEqual,

@@ -16,7 +16,8 @@ from graphc.graph.variable import Constant, Variable
 from graphc.kernels.fuse import MOST_ARRAYS, MOST_NODES
 from graphc.kernels.launch import Launch
 from graphc.kernels.loopir import Accumulate, Let, Load, Loop
-from graphc.kernels.plan import Call, Pick, Plan, Product, Window
+from graphc.kernels.plan import Plan
+from graphc.kernels.steps import Call, Pick, Product, Window
 from graphc.ops.indexing import IncSubtensor
 from graphc.ops.shape import ShapeOf
 from tests.compile.programs import Calls

@@ -47,21 +47,21 @@ from graphc.kernels.drafts import kernel_ops
 from graphc.kernels.groups import Decide
 from graphc.kernels.launch import Launch
 from graphc.kernels.loopir import Kernel
-from graphc.kernels.plan import (
+from graphc.kernels.plan import Plan
+from graphc.kernels.plan import plan as make_plan
+from graphc.kernels.steps import (
     Assumed,
     Call,
     Key,
     NotEmpty,
     Pick,
-    Plan,
     Product,
     SameCount,
     SizesEqual,
     Step,
     Undecide,
     Window,
-)  # fmt: skip
-from graphc.kernels.plan import plan as make_plan
+)
 from graphc.kernels.views import View
 from graphc.ops.shape import ShapeOf
 from graphc.schedule.schedule import Schedule

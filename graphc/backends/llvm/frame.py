@@ -10,7 +10,8 @@ import numpy as np
 from graphc.backends.llvm.program import Place, Slot
 from graphc.backends.llvm.support import FIRST_FREE
 from graphc.graph.variable import Constant, Variable
-from graphc.kernels.plan import Key, Plan
+from graphc.kernels.plan import Plan
+from graphc.kernels.steps import Key
 from graphc.ops.shape import ShapeOf
 
 

@@ -1,7 +1,7 @@
 """From text to machine code: LLVM parses, inlines and emits; the result is linked into this process.
 
 Everything that could be optimised has been by the time text is written (graphc's own rewrites, fusion, explicit
-vectors), so of LLVM's passes only the inliner runs: a sixth of the time of ``-O3``, and the same code.
+vectors), so of LLVM's passes only the inliner runs, which takes a part of the time of ``-O3``.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from functools import cache
 from typing import Any
 
-from graphc.backends.llvm import disk
-from graphc.backends.llvm.target import Target, machine
+from graphc.backends import disk
+from graphc.backends.llvm.target import Target, host, machine
 
 _serial = itertools.count()
 _written = itertools.count()
@@ -38,8 +38,6 @@ def _jit() -> Any:
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
-    from graphc.backends.llvm.target import host
-
     return llvm.create_lljit_compiler(machine(host()))
 
 

@@ -19,9 +19,8 @@ from typing import Any
 
 import numpy as np
 
-from graphc.backends import llvm
+from graphc.backends import disk, llvm
 from graphc.backends.base import Calling
-from graphc.backends.llvm import disk
 from graphc.backends.llvm.executable import LlvmExecutable
 from graphc.graph.fgraph import FunctionGraph
 from graphc.graph.types import TensorType

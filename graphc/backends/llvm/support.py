@@ -21,8 +21,8 @@ PROLOGUE_TABLE, PROLOGUE_COUNT, BODY_TABLE, BODY_COUNT, FIRST_FREE = range(5)
 # What the word of a choice holds: 0 if its own condition did not come to be known.
 TAKEN, NOT_TAKEN = 1, 2
 
-_DRIVER = f"""
-define i32 @drive(ptr %frame, ptr %table, i64 %count) {{
+_DRIVER = """
+define i32 @drive(ptr %frame, ptr %table, i64 %count) {
 entry:
   br label %head
 head:
@@ -52,26 +52,23 @@ failed:
   ret i32 %step
 done:
   ret i32 0
-}}
+}
+"""
 
-define i32 @prologue(ptr %frame) {{
-  %table_at = getelementptr i64, ptr %frame, i64 {PROLOGUE_TABLE}
-  %table = load ptr, ptr %table_at
-  %count_at = getelementptr i64, ptr %frame, i64 {PROLOGUE_COUNT}
-  %count = load i64, ptr %count_at
-  %status = call i32 @drive(ptr %frame, ptr %table, i64 %count)
-  ret i32 %status
-}}
 
-define i32 @body(ptr %frame) {{
-  %table_at = getelementptr i64, ptr %frame, i64 {BODY_TABLE}
+def _driven(name: str, table: int, count: int) -> str:
+    """A function of the frame alone, which says where its table is."""
+    return f"""
+define i32 @{name}(ptr %frame) {{
+  %table_at = getelementptr i64, ptr %frame, i64 {table}
   %table = load ptr, ptr %table_at
-  %count_at = getelementptr i64, ptr %frame, i64 {BODY_COUNT}
+  %count_at = getelementptr i64, ptr %frame, i64 {count}
   %count = load i64, ptr %count_at
   %status = call i32 @drive(ptr %frame, ptr %table, i64 %count)
   ret i32 %status
 }}
 """
+
 
 _HOLDS = """
 define i1 @holds(ptr %frame, ptr %condition) {
@@ -295,36 +292,19 @@ define internal ptr @pointer(ptr %frame, ptr %slots, i64 %i) alwaysinline {
 """
 
 
+# The steps by name, and what they are made of.
+_STEPS = {
+    "decide": _DECIDE, "undecide": _UNDECIDE, "pick": _PICK, "window": _WINDOW,
+    "sizes_equal": _SIZES_EQUAL, "not_empty": _NOT_EMPTY, "same_count": _SAME_COUNT,
+}  # fmt: skip
+
+
 @cache
 def support(target: Target) -> Code:
-    """The functions drive, prologue, body, sizes_equal, not_empty and same_count."""
-    text = (
-        _WORD
-        + _HOLDS
-        + _DRIVER
-        + _TRUTH
-        + _DECIDE
-        + _UNDECIDE
-        + _PICK
-        + _WINDOW
-        + _SIZES_EQUAL
-        + _NOT_EMPTY
-        + _SAME_COUNT
-    )
-    names = [
-        "drive",
-        "prologue",
-        "body",
-        "holds",
-        "decide",
-        "undecide",
-        "pick",
-        "window",
-        "sizes_equal",
-        "not_empty",
-        "same_count",
-    ]
-    return link(text, target, names)
+    """The functions drive, prologue, body, holds, and the steps."""
+    entries = [_driven("prologue", PROLOGUE_TABLE, PROLOGUE_COUNT), _driven("body", BODY_TABLE, BODY_COUNT)]
+    text = "".join([_WORD, _HOLDS, _TRUTH, _DRIVER, *entries, *_STEPS.values()])
+    return link(text, target, ["drive", "prologue", "body", "holds", *_STEPS])
 
 
 @cache

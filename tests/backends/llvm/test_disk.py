@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from graphc.backends.llvm import disk, link
+from graphc.backends import disk
+from graphc.backends.llvm import link
 from graphc.backends.llvm.target import host
 
 TEXT = "define i64 @answer() {\n  ret i64 42\n}\n"

@@ -12,8 +12,8 @@ import pytest
 
 import graphc
 import graphc.tensor as T
-from graphc.backends import base
-from graphc.backends.llvm import disk, selfcheck
+from graphc.backends import base, disk
+from graphc.backends.llvm import selfcheck
 from graphc.demo import doctor
 from graphc.errors import BackendError
 

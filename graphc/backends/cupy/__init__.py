@@ -1,0 +1,1 @@
+"""The CuPy backend: fused kernels as CUDA C, run on a GPU."""

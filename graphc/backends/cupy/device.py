@@ -1,0 +1,106 @@
+"""What the CuPy backend asks of a GPU.
+
+There are two devices: `CupyDevice` (cuda.py), and in the tests one that runs the same kernels on the CPU.  Everything
+is asynchronous and in order, on one stream, until `synchronize`.
+
+Between `begin` and `end` launches, products and copies are recorded instead of run; what else touches the device then
+is an error, as it is on a GPU.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+@dataclass(frozen=True)
+class Matrix:
+    """A float matrix in device memory.
+
+    address: of its first element; rows, columns: its sizes; stride: elements from one line to the next, where lines
+    are rows, or columns if it is `transposed`.
+    """
+
+    address: int
+    rows: int
+    columns: int
+    stride: int
+    transposed: bool = False
+
+
+class Buffer(Protocol):
+    """Memory that lives as long as this object."""
+
+    @property
+    def address(self) -> int:
+        """Of its first byte; a multiple of 256."""
+
+
+class Recording(Protocol):
+    """What was recorded, to be run again and again as a whole."""
+
+    def launch(self) -> None:
+        """Run it."""
+
+
+class Module(Protocol):
+    """Compiled kernels."""
+
+    def __getitem__(self, name: str) -> Any:
+        """The kernel called `name`, for `Device.launch`."""
+
+
+class Device(Protocol):
+    """One GPU, or what stands for one."""
+
+    @property
+    def processors(self) -> int:
+        """How many multiprocessors there are."""
+
+    def compile(self, source: str) -> Module:
+        """The kernels of a CUDA C source, all ``extern "C" __global__``."""
+
+    def allocate(self, nbytes: int) -> Buffer:
+        """Device memory."""
+
+    def pinned(self, nbytes: int) -> Any:
+        """Host memory that copies may run from and to while Python goes on: an array of uint8."""
+
+    def launch(self, kernel: Any, grid: int, block: tuple[int, int], parameters: Any) -> None:
+        """Run a kernel on `grid` blocks of ``block[0] * block[1]`` threads.
+
+        parameters: a ctypes array of pointers to the arguments, which the caller keeps.
+        """
+
+    def multiply(self, dtype: str, x: Matrix, y: Matrix, out: Matrix) -> None:
+        """``out = x @ y`` for float32 or float64; `out` is not transposed and has no gaps.  All sizes are above 0."""
+
+    def copy(self, target: int, source: int, nbytes: int) -> None:
+        """Copy between any two memories, pinned or on the device."""
+
+    def clear(self, address: int, nbytes: int) -> None:
+        """Set memory to zero."""
+
+    def begin(self) -> None:
+        """From now on record."""
+
+    def end(self) -> Recording:
+        """What was recorded."""
+
+    def synchronize(self) -> None:
+        """Wait until all is done."""
+
+    # ---- arrays of the user ----
+
+    def holds(self, value: Any) -> bool:
+        """Whether a value is an array in this device's memory (a CuPy array, or one that offers DLPack from there)."""
+
+    def adopt(self, value: Any, dtype: str) -> tuple[int, tuple[int, ...], object]:
+        """The address and shape of a device array in C order, and what keeps it alive; a copy if it must be."""
+
+    def array(self, buffer: Buffer, offset: int, dtype: str, shape: Sequence[int]) -> Any:
+        """A device array (a CuPy array) in the memory of a buffer, which it keeps alive."""
+
+
+Kernels = Mapping[str, Any]

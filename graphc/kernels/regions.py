@@ -1,0 +1,57 @@
+"""Which arrays share memory, one after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+
+from graphc.graph.predicates import Predicate
+from graphc.graph.sizes import Shape
+from graphc.graph.variable import Variable
+from graphc.kernels.launch import Memory
+from graphc.kernels.steps import Call, Key, Pick, Step, Window, read_by
+
+
+def regions(
+    steps: Sequence[Step],
+    whens: Sequence[Predicate],
+    home: Mapping[Variable, Key],
+    made: Set[Key],
+    results: Iterable[Key],
+    shape_of: Callable[[Key], Shape],
+) -> dict[Key, Key]:
+    """For each memory the one whose place it takes: of the same size, and read by nobody any more.
+
+    home: the memory of each array that is in another's; made: what this function fills and nobody else holds.
+    """
+
+    def memories(step: Step) -> dict[Key, None]:
+        return dict.fromkeys(home.get(x, x) if isinstance(x, Variable) else x for x in read_by(step))
+
+    kept = set(results)
+    last: dict[Key, int] = {}
+    for position, (step, when) in enumerate(zip(steps, whens, strict=True)):
+        last.update(dict.fromkeys(memories(step), position))
+        # Whether a step under a condition ran is not known afterwards, nor which memory a branch's result is in.
+        if when or isinstance(step, Pick | Window):
+            kept.update(memories(step))
+        elif isinstance(step, Call):
+            kept.update(home.get(x, x) for x in _held(step))
+    free: dict[object, list[Key]] = {}
+    found: dict[Key, Key] = {}
+    for position, step in enumerate(steps):
+        ours = [k for k in memories(step) if (isinstance(k, Memory) or k in made) and k not in kept and k.ndim]
+        for key in ours:
+            if key not in found:
+                waiting = free.get((key.dtype, shape_of(key)))
+                found[key] = waiting.pop() if waiting else key
+        for key in ours:
+            if last[key] == position:
+                free.setdefault((key.dtype, shape_of(key)), []).append(found[key])
+    return found
+
+
+def _held(call: Call) -> list[Variable]:
+    """What Python may hold on to: what it returns, and what that may be a view of."""
+    node = call.node
+    seen = {i for output in range(len(node.outputs)) for i in node.op.aliases(output)}
+    return [*node.outputs, *(node.inputs[i] for i in seen)]

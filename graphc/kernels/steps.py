@@ -1,0 +1,126 @@
+"""The steps that a backend with kernels runs.
+
+    Launch        one kernel (launch.py)
+    Product       a product of matrices
+    Call          a node that is computed by a call back into Python
+    Window        neighbouring rows of an array, where they are
+    SizesEqual    a guard: two sizes must be equal
+    Assumed       two sizes that this plan takes to be equal; where they are not, another plan runs
+    SameCount     two shapes must have as many elements (reshape)
+    NotEmpty      a size must not be 0 (maximum and minimum)
+    Undecide      a branch has not been chosen yet
+    Decide        a branch is chosen (groups.py)
+    Pick          the result of the branch that was chosen
+
+Values of rank 0 have a place of their own each; arrays live in memories, which go by a `Key`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from graphc.graph.fgraph import Guard
+from graphc.graph.predicates import Choice
+from graphc.graph.sizes import Shape
+from graphc.graph.variable import Apply, Variable
+from graphc.kernels.groups import Decide
+from graphc.kernels.launch import Launch, Memory
+from graphc.kernels.views import View
+
+Key = Variable | Memory
+
+
+@dataclass(frozen=True)
+class Product:
+    """``out = x @ y`` of matrices, each seen through the order of its dimensions."""
+
+    node: Apply
+    x: View
+    y: View
+
+
+@dataclass(frozen=True)
+class Call:
+    """A node computed by its `perform`."""
+
+    node: Apply
+
+
+@dataclass(frozen=True)
+class SizesEqual:
+    """A guard."""
+
+    guard: Guard
+    left: int | Variable
+    right: int | Variable
+
+
+@dataclass(frozen=True)
+class Assumed:
+    """Two sizes that this plan takes to be equal; where they are not, another plan must run."""
+
+    left: int | Variable
+    right: int | Variable
+
+
+@dataclass(frozen=True)
+class SameCount:
+    """As many elements before and after a reshape."""
+
+    node: Apply
+    before: Shape
+    after: Shape
+
+
+@dataclass(frozen=True)
+class NotEmpty:
+    """A size that must not be 0."""
+
+    node: Apply
+    size: int | Variable
+
+
+@dataclass(frozen=True)
+class Window:
+    """Some neighbouring rows of an array, or one, where they are."""
+
+    node: Apply
+
+    @property
+    def start(self) -> Variable | None:
+        """The first of them; None for the beginning."""
+        first = self.node.op.pattern[0]  # type: ignore[attr-defined]
+        return self.node.inputs[1] if first == "int" or first.startswith("slice:1") else None
+
+    @property
+    def is_row(self) -> bool:
+        """Whether it is one row, whose axis goes."""
+        return self.node.op.pattern[0] == "int"  # type: ignore[attr-defined, no-any-return]
+
+
+@dataclass(frozen=True)
+class Undecide:
+    """A choice that may never be made has not been made yet."""
+
+    choice: Choice
+
+
+@dataclass(frozen=True)
+class Pick:
+    """The results of an `ifelse`: those of the branch that ran, where they are."""
+
+    node: Apply
+
+
+Step = Launch | Product | Call | SizesEqual | Assumed | SameCount | NotEmpty | Decide | Undecide | Pick | Window
+
+
+def read_by(step: Step) -> list[Key]:
+    """The arrays a step reads or writes, and the values of rank 0 it needs."""
+    if isinstance(step, Launch):
+        return [*step.arrays, *step.scalars, *step.sizes]
+    if isinstance(step, Product):
+        return [step.x.base, step.y.base, step.node.outputs[0]]
+    if isinstance(step, Call | Pick | Window):
+        return [*step.node.inputs, *step.node.outputs]
+    return []
