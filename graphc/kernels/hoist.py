@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from graphc.kernels import loopir
-from graphc.kernels.loopir import Array, Kernel, Let, Load, Loop, Statement, Value
+from graphc.kernels.loopir import Array, Kernel, Let, Load, Loop, Statement, defines
 
 
 def hoisted(kernel: Kernel) -> Kernel:
@@ -39,7 +39,7 @@ def _hoist(statements: tuple[Statement, ...], written: frozenset[Array]) -> tupl
                 result.append(inner)
             else:
                 stays.append(inner)
-                changing.update(_defined(inner))
+                changing.update(defines(inner))
         result.append(replace(statement, body=tuple(stays)))
     return tuple(result)
 
@@ -48,12 +48,3 @@ def _parts(index: Sequence[loopir.Index]) -> Iterable[object]:
     """The axes and values that an index depends on."""
     for i in index:
         yield from (i.axis, i.by) if isinstance(i, loopir.Shifted) else (i,)
-
-
-def _defined(statement: Statement) -> Iterable[Value]:
-    """The values a statement defines for those after it."""
-    if isinstance(statement, Let | Load | loopir.Number | loopir.Position | loopir.Extent):
-        return (statement.out,)
-    if isinstance(statement, Loop):
-        return [carry.out for carry in statement.carries]
-    return ()

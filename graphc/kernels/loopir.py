@@ -126,12 +126,16 @@ class Store:
 
 @dataclass(frozen=True)
 class Accumulate:
-    """``array[index] = kind(array[index], value)``; kind is the name of a reduction."""
+    """``array[index] = kind(array[index], value)``; kind is the name of a reduction.
+
+    shared: whether several threads may do this to the same place at the same time.
+    """
 
     kind: str
     array: Array
     index: tuple[Index, ...]
     value: Value
+    shared: bool = False
 
 
 @dataclass(frozen=True)
@@ -201,6 +205,28 @@ class Kernel:
             yield statement
             if isinstance(statement, Loop):
                 pending.extend(reversed(statement.body))
+
+
+def defines(statement: Statement) -> tuple[Value, ...]:
+    """The values a statement defines for those after it."""
+    if isinstance(statement, Let | Load | Number | Position | Extent):
+        return (statement.out,)
+    if isinstance(statement, Loop):
+        return tuple(carry.out for carry in statement.carries)
+    return ()
+
+
+def uses(statement: Statement) -> list[Value]:
+    """The values a statement uses by itself; those of a loop's body are not among them."""
+    if isinstance(statement, Let):
+        return list(statement.args)
+    if isinstance(statement, Require | Output):
+        return [statement.value]
+    if not isinstance(statement, Load | Store | Accumulate):
+        return []
+    found = [i.by if isinstance(i, Shifted) else i for i in statement.index]
+    values = [i for i in found if isinstance(i, Value)]
+    return values if isinstance(statement, Load) else [*values, statement.value]
 
 
 SHORT = {"float64": "f64", "float32": "f32", "bool": "bool"}
@@ -283,7 +309,7 @@ class Printer:
             return f"{self._access(statement.array, statement.index)} = {names[statement.value]}"
         if isinstance(statement, Accumulate):
             place = self._access(statement.array, statement.index)
-            return f"{place} {statement.kind}= {names[statement.value]}"
+            return f"{place} {'shared ' * statement.shared}{statement.kind}= {names[statement.value]}"
         assert isinstance(statement, Output)
         return f"{names[statement.parameter]} = {names[statement.value]}"
 

@@ -24,6 +24,7 @@ from graphc.kernels.loopir import (
     Statement,
     Store,
     Value,
+    uses,
 )  # fmt: skip
 
 Item = TypeVar("Item")
@@ -128,29 +129,16 @@ def _pruned(statements: tuple[Statement, ...], used: set[Value]) -> tuple[Statem
             if not body and not carries:
                 continue
             statement = replace(statement, body=body, carries=carries)
-        used.update(_uses(statement))
+        used.update(uses(statement))
         kept.append(statement)
     return tuple(reversed(kept))
-
-
-def _uses(statement: Statement) -> list[Value]:
-    """The values a statement uses."""
-    if isinstance(statement, Let):
-        return list(statement.args)
-    if isinstance(statement, Require | Output):
-        return [statement.value]
-    if not isinstance(statement, Load | Store | Accumulate):
-        return []
-    found = [i.by if isinstance(i, Shifted) else i for i in statement.index]
-    values = [i for i in found if isinstance(i, Value)]
-    return values if isinstance(statement, Load) else [*values, statement.value]
 
 
 def _parameters(kernel: Kernel) -> set[object]:
     """The sizes, scalars and arrays that a kernel uses."""
     found: set[object] = set()
     for statement in kernel.statements():
-        found.update(_uses(statement))
+        found.update(uses(statement))
         if isinstance(statement, Loop):
             found.update(statement.axis.sizes)
             found.update(c.value for c in statement.carries)
