@@ -19,13 +19,10 @@ columns carries is known to the last block that ends, which runs `finish`.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-from graphc.kernels.loopir import Array, Axis, Carry, Kernel, Printer, Statement
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from graphc.kernels.loopir import Array, Axis, Carry, Kernel, Loop, Printer, Statement
 
 # Which threads run the iterations of a loop.
 GRID, TEAMS, LANES, COLUMNS, STRIDES, SPLIT = "grid", "teams", "lanes", "columns", "strides", "split strides"
@@ -87,6 +84,14 @@ class GpuKernel:
 
     def __repr__(self) -> str:
         return self.text
+
+
+def walk(statements: Sequence[GpuStatement]) -> Iterator[GpuStatement]:
+    """The statements, and those inside of them."""
+    for s in statements:
+        yield s
+        if isinstance(s, Loop | Spread | Once):
+            yield from walk(s.body)
 
 
 class GpuPrinter(Printer):

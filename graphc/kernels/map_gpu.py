@@ -26,6 +26,7 @@ from graphc.kernels.gpuir import (
     Once,
     Spread,
     Sync,
+    walk,
 )
 from graphc.kernels.loopir import (
     Accumulate,
@@ -33,7 +34,6 @@ from graphc.kernels.loopir import (
     Axis,
     Carry,
     Extent,
-    Index,
     Kernel,
     Let,
     Load,
@@ -129,7 +129,7 @@ class _Mapper:
             arrays,
             tuple(o for o in kernel.outputs if o in used),
             (),
-            frozenset(s.array for s in _all((*body, *finish)) if isinstance(s, Store | Accumulate)) & frozenset(arrays),
+            frozenset(s.array for s in walk((*body, *finish)) if isinstance(s, Store | Accumulate)) & frozenset(arrays),
         )
         return GpuKernel(own, body, finish, rows, block)
 
@@ -162,7 +162,7 @@ class _Mapper:
             else:
                 result.append(statement)
                 continue
-            if between & {s.array for s in _all((result[-1],)) if isinstance(s, Store | Accumulate)}:
+            if between & {s.array for s in walk((result[-1],)) if isinstance(s, Store | Accumulate)}:
                 result.append(Sync())
         return tuple([*result, Sync()] if between else result)
 
@@ -240,7 +240,7 @@ def _rows(nest: _Nest) -> tuple[Array, ...]:
     """The arrays that an iteration keeps for itself: it stores to them without saying which iteration it is."""
     found: dict[Array, None] = {}
     for loop in nest.inner:
-        for s in _all((loop,)):
+        for s in walk((loop,)):
             if isinstance(s, Store) and not set(nest.axes) <= set(s.index):
                 found[s.array] = None
     return tuple(found)
@@ -248,12 +248,12 @@ def _rows(nest: _Nest) -> tuple[Array, ...]:
 
 def _met_elsewhere(nest: _Nest) -> set[Array]:
     """The arrays in which a thread may meet what another thread of its team wrote."""
-    written = {s.array for s in _all(nest.body) if isinstance(s, Store | Accumulate)}
+    written = {s.array for s in walk(nest.body) if isinstance(s, Store | Accumulate)}
     met: set[Array] = set()
     accesses: dict[Array, set[object]] = {}
     for statement in nest.body:
         axes = _nest(statement).axes if isinstance(statement, Loop) else ()
-        for s in _all((statement,)):
+        for s in walk((statement,)):
             if not isinstance(s, Load | Store | Accumulate) or s.array not in written:
                 continue
             places = tuple(i for i in s.index if i not in nest.axes)
@@ -261,7 +261,7 @@ def _met_elsewhere(nest: _Nest) -> set[Array]:
             accesses.setdefault(s.array, set()).add(tuple(axis.sizes for axis in axes))
             if places != axes:
                 met.add(s.array)
-    read = {s.array for s in _all(nest.body) if isinstance(s, Load)}
+    read = {s.array for s in walk(nest.body) if isinstance(s, Load)}
     return {a for a in written & read if a in met or len(accesses[a]) > 1}
 
 
@@ -270,7 +270,7 @@ def _by_columns(nest: _Nest) -> bool:
     votes = 0
     for loop in nest.inner:
         inner = _nest(loop).axes
-        for s in _all((loop,)):
+        for s in walk((loop,)):
             if isinstance(s, Load | Store | Accumulate) and s.index:
                 last = s.index[-1].axis if isinstance(s.index[-1], Shifted) else s.index[-1]
                 # The more indices, the larger the array, the more it counts.
@@ -293,17 +293,9 @@ def _power_of_two(n: int) -> int:
     return 1 << max(n.bit_length() - 1, 0)
 
 
-def _all(statements: Sequence[GpuStatement]) -> Iterator[GpuStatement]:
-    """The statements, and those inside of them."""
-    for s in statements:
-        yield s
-        if isinstance(s, Loop | Spread | Once):
-            yield from _all(s.body)
-
-
 def _parameters(statements: Sequence[GpuStatement]) -> Iterator[Size | Value | Array]:
     """The parameters that statements use, among other things."""
-    for s in _all(statements):
+    for s in walk(statements):
         if isinstance(s, Spread | Loop):
             axes = s.axes if isinstance(s, Spread) else (s.axis,)
             yield from (n for axis in axes for n in axis.sizes if isinstance(n, Size))
@@ -318,9 +310,3 @@ def _parameters(statements: Sequence[GpuStatement]) -> Iterator[Size | Value | A
             yield s.parameter
         if not isinstance(s, Spread | Once | Sync):
             yield from uses(s)
-
-
-def index_values(index: Sequence[Index]) -> list[Value]:
-    """The values in an index: where they are wrong, memory of others would be touched."""
-    found = [i.by if isinstance(i, Shifted) else i for i in index]
-    return [i for i in found if isinstance(i, Value)]
