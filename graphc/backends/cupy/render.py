@@ -254,7 +254,7 @@ class _Renderer:
 
     def _lanes(self, s: Spread) -> None:
         k, total = self._counter(s)
-        self._open(f"for (ix {k} = threadIdx.x; {k} < {total}; {k} += blockDim.x) {{")
+        self._open(f"for (ix {k} = (ix)threadIdx.x; {k} < {total}; {k} += (ix)blockDim.x) {{")
         self._decompose(s.axes, k)
 
     def _columns(self, s: Spread) -> None:
@@ -267,13 +267,13 @@ class _Renderer:
 
     def _strides(self, s: Spread) -> None:
         k, total = self._counter(s)
-        self._open(f"for (ix {k} = threadIdx.y; on && {k} < {total}; {k} += blockDim.y) {{")
+        self._open(f"for (ix {k} = (ix)threadIdx.y; on && {k} < {total}; {k} += (ix)blockDim.y) {{")
         self._decompose(s.axes, k)
 
     def _split_strides(self, s: Spread) -> None:
         k, total = self._counter(s)
-        start = "blockIdx.x / across * blockDim.y + threadIdx.y"
-        step = "gridDim.x / across * blockDim.y"
+        start = "(ix)blockIdx.x / across * (ix)blockDim.y + (ix)threadIdx.y"
+        step = "(ix)gridDim.x / across * (ix)blockDim.y"
         self._open(f"for (ix {k} = {start}; on && {k} < {total}; {k} += {step}) {{")
         self._decompose(s.axes, k)
 

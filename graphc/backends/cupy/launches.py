@@ -1,0 +1,128 @@
+"""From a kernel and the sizes of a call to launches: how many blocks, which index type, where the rows of teams are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from graphc.backends.cupy.render import Layout, extras, render
+from graphc.kernels.gpuir import COLUMNS, GRID, SPLIT, GpuKernel, Once, Spread, walk
+from graphc.kernels.loopir import Array, Kernel, Size
+from graphc.kernels.map_gpu import mapped
+
+# Blocks of one multiprocessor that take iterations in turns; more would only begin later.
+BLOCKS = 8
+
+# Shared memory that the rows of a block may take.
+MOST_SHARED = 40 * 1024
+
+# Iterations and elements up to here are counted in 32 bits; a step beyond the end must fit too.
+MOST_SMALL = 2**30
+
+# Rows that one block adds up, at least, where blocks share the rows of a column.
+FEWEST_ROWS = 16
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """One launch: a kernel, how it is written, and how many blocks run it; with the bytes of rows beside it."""
+
+    kernel: GpuKernel
+    layout: Layout
+    grid: int
+    row_bytes: int
+
+    @property
+    def extras(self) -> tuple[str, ...]:
+        """The parameters that are no part of the loop IR."""
+        return extras(self.kernel, self.layout)
+
+    @property
+    def totals(self) -> int:
+        """How many totals over the grid it has: each takes 8 bytes a block."""
+        top = self.kernel.shared_out
+        return 0 if top is None else len(top.carries)
+
+    def source(self, name: str) -> str:
+        """The CUDA C of the kernel."""
+        return render(self.kernel, self.layout, name)
+
+
+@dataclass(frozen=True)
+class Sequel:
+    """The launches of a kernel, in order; `kept` are arrays of rank 0 that pass values between them."""
+
+    launches: tuple[Prepared, ...]
+    kept: tuple[Array, ...]
+
+
+def prepare(kernel: Kernel, size_of: Callable[[Size], int], processors: int, aliased: bool = False) -> Sequel:
+    """The launches for a kernel that is called with such sizes on so many multiprocessors.
+
+    aliased: whether two of its parameters may be the same memory, one of them written.
+    """
+    found = mapped(kernel, size_of)
+    return Sequel(tuple(_Preparer(k, size_of, processors, aliased).run() for k in found.kernels), found.kept)
+
+
+class _Preparer:
+    def __init__(self, kernel: GpuKernel, size_of: Callable[[Size], int], processors: int, aliased: bool) -> None:
+        self.kernel = kernel
+        self.size_of = size_of
+        self.processors = processors
+        self.aliased = aliased
+
+    def run(self) -> Prepared:
+        """The launch."""
+        rows = self.kernel.rows
+        needed = sum(-(-self._count(row.sizes) * np.dtype(row.dtype).itemsize // 16) * 16 for row in rows)
+        teams = self.kernel.block[1]
+        shared = max(1 << (needed - 1).bit_length(), 256) if needed else 0
+        if shared * teams > MOST_SHARED:
+            shared = 0
+        grid = self._grid()
+        return Prepared(
+            self.kernel,
+            Layout(self._is_small(), shared, self.aliased),
+            grid,
+            0 if shared else grid * teams * needed,
+        )
+
+    def _count(self, sizes: Sequence[Sequence[int | Size]]) -> int:
+        return prod(n if isinstance(n, int) else self.size_of(n) for dims in sizes for n in dims)
+
+    def _is_small(self) -> bool:
+        counts = [self._count(a.sizes) for a in self.kernel.kernel.arrays]
+        for s in walk(self.kernel.body):
+            if isinstance(s, Spread):
+                counts.append(self._count([axis.sizes for axis in s.axes]))
+        return max(counts, default=0) < MOST_SMALL
+
+    def _grid(self) -> int:
+        """How many blocks."""
+        top = self.kernel.shared_out
+        if top is None:
+            return 1
+        count = self._count([axis.sizes for axis in top.axes])
+        wide, high = self.kernel.block
+        most = self.processors * max(BLOCKS, BLOCKS * 256 // (wide * high))
+        if top.over == COLUMNS:
+            across = max(-(-count // wide), 1)
+            parts = [s for s in top.body if isinstance(s, Spread) and s.over == SPLIT]
+            if not parts:
+                return min(across, most)
+            rows = max(self._count([axis.sizes for axis in s.axes]) for s in parts)
+            return across * max(1, min(-(-rows // (high * FEWEST_ROWS)), most // across))
+        each = wide * high if top.over == GRID else high
+        return max(1, min(-(-count // each), most))
+
+
+def does_nothing(launch: Prepared, size_of: Callable[[Size], int]) -> bool:
+    """Whether a launch has no iteration and nothing to do besides."""
+    top = launch.kernel.shared_out
+    if top is None or top.carries or any(isinstance(s, Once) for s in launch.kernel.body):
+        return False
+    return not prod(n if isinstance(n, int) else size_of(n) for axis in top.axes for n in axis.sizes)

@@ -1,0 +1,478 @@
+"""A device that runs CUDA C on the CPU: what stands for a GPU in the tests.
+
+The source is the very one that NVRTC gets; g++ compiles it with hostcuda.h.  What a GPU would pass over in silence is
+an error here: a pointer to memory that is gone, a write beside a buffer, an allocation during capture.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import fcntl
+import functools
+import hashlib
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import threading
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from graphc.backends import disk
+from graphc.backends.cupy.device import Matrix
+
+HEADER = Path(__file__).with_name("hostcuda.h")
+FLAGS = ("-std=c++17", "-O1", "-fPIC", "-w", "-ffp-contract=off", "-fno-strict-aliasing", "-fno-math-errno")
+ORDERS = ("forward", "reverse", "random")
+KERNEL = re.compile(r'extern\s+"C"\s+__global__\s+(?:void\s+)?(?:__launch_bounds__\((\d+)[^)]*\)\s+)?(?:void\s+)?(\w+)\s*\(')
+MOST_LIBRARIES = 3000
+MARGIN = 256  # canaries on either side of a buffer
+CANARY, FRESH = 0xA5, 0xFF
+
+
+class DeviceError(RuntimeError):
+    """What was asked of the device is wrong, or would be on a GPU."""
+
+
+class Launch(NamedTuple):
+    """A launch that ran."""
+
+    name: str
+    grid: int
+    block: tuple[int, int]
+
+
+# ---- compiling ----
+
+
+def compiler() -> str | None:
+    """Where g++ is."""
+    return shutil.which("g++")
+
+
+def environment(sanitize: str) -> dict[str, str]:
+    """The environment in which a process can load kernels built with a sanitizer."""
+    runtime = {"address": "libasan.so", "thread": "libtsan.so", "undefined": "libubsan.so"}[sanitize.split(",")[0]]
+    command = [compiler() or "g++", f"-print-file-name={runtime}"]
+    path = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    return {**os.environ, "LD_PRELOAD": path, "ASAN_OPTIONS": "detect_leaks=0", "TSAN_OPTIONS": "exitcode=66"}
+
+
+@functools.cache
+def _home() -> Path:
+    """Where libraries are kept: in graphc's own cache; without one, until the process ends."""
+    kept = disk.directory()
+    if kept is None:
+        home = Path(tempfile.mkdtemp(prefix="graphc-hostcuda-"))
+        weakref.finalize(_home, shutil.rmtree, home, ignore_errors=True)
+        return home
+    home = kept / "hostcuda"
+    home.mkdir(mode=0o700, exist_ok=True)
+    return home
+
+
+def _run(command: Sequence[str], what: str) -> None:
+    clean = {name: value for name, value in os.environ.items() if name != "LD_PRELOAD"}
+    done = subprocess.run(command, capture_output=True, text=True, env=clean)
+    if done.returncode:
+        said = [line for line in done.stderr.splitlines() if line.strip()]
+        first = next((i for i, line in enumerate(said) if "error" in line), 0)
+        raise DeviceError("\n".join([f"g++ cannot compile {what}", *said[first : first + 14]]))
+
+
+def _digest(*parts: str | bytes) -> str:
+    joined = b"\0".join(part if isinstance(part, bytes) else part.encode() for part in parts)
+    return hashlib.sha256(joined).hexdigest()[:24]
+
+
+@functools.cache
+def _toolchain(flags: tuple[str, ...]) -> Path:
+    """A directory with the precompiled header and the scheduler for some flags."""
+    program = compiler()
+    if program is None:
+        raise DeviceError("g++ was not found")
+    version = subprocess.run([program, "--version"], check=True, capture_output=True).stdout
+    home = _home() / _digest("toolchain", version, HEADER.read_bytes(), *flags)
+    home.mkdir(mode=0o700, exist_ok=True)
+    with open(home / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # let go when the file is closed
+        if (home / "done").exists():
+            return home
+        header = home / HEADER.name
+        shutil.copy(HEADER, header)
+        plain = [flag for flag in flags if not flag.startswith("-fsanitize")]
+        joined = " ".join(flags)
+        told = [f"-DHOSTCUDA_{name[0].upper()}SAN" for name in ("address", "thread") if name in joined]
+        library = str(home / "scheduler.so")
+        _run(
+            [program, *plain, "-O2", *told, "-DHOSTCUDA_RUNTIME", "-shared", "-x", "c++", str(header), "-o", library],
+            "the scheduler of hostcuda.h",
+        )
+        _run([program, *flags, "-x", "c++-header", str(header), "-o", f"{header}.gch"], "hostcuda.h")
+        (home / "done").touch()
+    return home
+
+
+def _library(source: str, flags: tuple[str, ...]) -> Path:
+    """The shared library of a source, as it was made before if it was."""
+    tools = _toolchain(flags)
+    path = _home() / f"{_digest(tools.name, source)}.so"
+    if path.exists():
+        return path
+    names = [name for _, name in KERNEL.findall(source)]
+    exports = "".join(f"HOSTCUDA_EXPORT({name})\n" for name in names)
+    # In a namespace without a name nothing of a source can meet a function of the C library.
+    text = f'#include "{HEADER.name}"\nnamespace {{\n#line 1 "kernel.cu"\n{source}\n}}\n#line 1 "exports"\n{exports}'
+    with tempfile.TemporaryDirectory(dir=_home()) as scratch:
+        (Path(scratch) / "kernel.cpp").write_text(text)
+        made = Path(scratch) / "kernel.so"
+        command = ["g++", *flags, "-shared", f"-I{tools}", f"{scratch}/kernel.cpp", "-o", str(made)]
+        _run([*command, str(tools / "scheduler.so")], "this source")
+        os.replace(made, path)
+    _tidy()
+    return path
+
+
+def _tidy() -> None:
+    """Delete the older half of the libraries if there are too many."""
+    libraries = list(_home().glob("*.so"))
+    if len(libraries) > MOST_LIBRARIES:
+        for path in sorted(libraries, key=lambda path: path.stat().st_mtime)[: len(libraries) // 2]:
+            path.unlink(missing_ok=True)
+
+
+class _Parameter(ctypes.Structure):
+    _fields_ = (("size", ctypes.c_int), ("is_pointer", ctypes.c_int))
+
+
+class Kernel:
+    """A compiled kernel: its name, its parameters, and what runs it."""
+
+    def __init__(self, library: ctypes.CDLL, name: str, bound: str) -> None:
+        self.name = name
+        self.most_threads = int(bound or 1024)
+        room = (_Parameter * 256)()
+        count = getattr(library, f"{name}__parameters")(room, len(room))
+        self.sizes = [room[i].size for i in range(count)]
+        self.pointers = [i for i in range(count) if room[i].is_pointer]
+        self.run = getattr(library, f"{name}__launch")
+        self.run.restype = ctypes.c_char_p
+        self.run.argtypes = [ctypes.c_void_p, *[ctypes.c_uint] * 3, ctypes.c_int, ctypes.c_uint]
+
+    def __repr__(self) -> str:
+        return f"Kernel({self.name})"
+
+
+# The scheduler is one for all kernels of some flags.
+_running = threading.Lock()
+
+
+# ---- memory ----
+
+
+class HostBuffer:
+    """Memory of the device: poisoned when fresh, between canaries."""
+
+    def __init__(self, nbytes: int) -> None:
+        self._memory = np.full(nbytes + 2 * MARGIN + 255, CANARY, np.uint8)
+        base = self._memory.ctypes.data
+        start = (-(base + MARGIN)) % 256 + MARGIN
+        self.nbytes = nbytes
+        self.address = base + start
+        self.bytes = self._memory[start : start + nbytes]
+        self.bytes[:] = FRESH
+        self._margins = (self._memory[start - MARGIN : start], self._memory[start + nbytes :][:MARGIN])
+        shadow = _shadow()
+        if shadow is not None:  # the address sanitizer guards the margins, to the byte, and names the line
+            for margin in self._margins:
+                shadow[0](margin.ctypes.data, margin.size)
+            weakref.finalize(self, shadow[1], base, self._memory.size)
+
+    def is_whole(self) -> bool:
+        """Whether nothing was written beside it."""
+        return _shadow() is not None or all(bool((margin == CANARY).all()) for margin in self._margins)
+
+
+@functools.cache
+def _shadow() -> tuple[Callable[[int, int], None], Callable[[int, int], None]] | None:
+    """To poison and to unpoison memory; None without the address sanitizer."""
+    try:
+        process = ctypes.CDLL(None)
+        functions = process.__asan_poison_memory_region, process.__asan_unpoison_memory_region
+    except AttributeError:
+        return None
+    for function in functions:
+        function.argtypes = [ctypes.c_void_p, ctypes.c_size_t]
+        function.restype = None
+    return functions
+
+
+class DeviceArray(np.ndarray):
+    """What stands for a CuPy array: an array in the device's memory."""
+
+    def get(self) -> np.ndarray[Any, Any]:
+        """A copy in the host's memory."""
+        return np.array(self, subok=False, order="C")
+
+
+class _Owner:
+    """Through which NumPy sees a buffer and keeps it alive."""
+
+    def __init__(self, buffer: HostBuffer, offset: int, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+        self.buffer = buffer
+        address = buffer.address + offset
+        self.__array_interface__ = {"version": 3, "data": (address, False), "typestr": dtype.str, "shape": shape}
+
+
+# ---- the device ----
+
+
+class HostRecording:
+    """What was recorded; to be launched again and again."""
+
+    def __init__(self, device: HostDevice, operations: list[Callable[[], None]]) -> None:
+        self._device = device
+        self.operations = operations
+
+    def launch(self) -> None:
+        """Run it."""
+        self._device._refuse_in_capture("the launch of a recording")
+        for operation in self.operations:
+            self._device._enqueue(operation)
+
+
+class HostDevice:
+    """A `Device` on the CPU.
+
+    order: in which order threads and blocks run, of `ORDERS`.  sanitize: as of ``g++ -fsanitize=``, for a process
+    in its `environment`.  late: everything waits for `synchronize`, as a GPU is free to do, so that who reads pinned
+    memory too early finds it unchanged.
+    """
+
+    def __init__(
+        self,
+        order: str = "forward",
+        *,
+        processors: int = 4,
+        sanitize: str = "",
+        flags: Sequence[str] = (),
+        late: bool = False,
+        seed: int = 1,
+    ) -> None:
+        if order not in ORDERS:
+            raise ValueError(f"order {order!r} is none of {', '.join(ORDERS)}")
+        self.order = order
+        self.processors = processors
+        self.late = late
+        self.seed = seed
+        self.launches: list[Launch] = []
+        extra = [f"-fsanitize={sanitize}", "-fsanitize-sections=hostcuda_shared", "-g"] if sanitize else []
+        self._flags = (*FLAGS, *extra, *flags)
+        self._recorded: list[Callable[[], None]] | None = None
+        self._waiting: list[Callable[[], None]] = []
+        self._buffers: weakref.WeakValueDictionary[int, HostBuffer] = weakref.WeakValueDictionary()
+        self._modules: dict[str, dict[str, Kernel]] = {}
+
+    # ---- memory ----
+
+    def allocate(self, nbytes: int) -> HostBuffer:
+        """Device memory, full of 0xFF: NaN as a float, -1 as an integer."""
+        self._refuse_in_capture("allocate")
+        buffer = HostBuffer(nbytes)
+        self._buffers[buffer.address] = buffer
+        return buffer
+
+    def pinned(self, nbytes: int) -> np.ndarray[Any, Any]:
+        """Host memory that copies may use: an array of uint8."""
+        self._refuse_in_capture("pinned")
+        buffer = self.allocate(nbytes)
+        return np.asarray(_Owner(buffer, 0, np.dtype(np.uint8), (nbytes,)))
+
+    def _check_range(self, address: int, nbytes: int, what: str) -> None:
+        for buffer in list(self._buffers.values()):
+            if buffer.address <= address and address + nbytes <= buffer.address + buffer.nbytes:
+                return
+        raise DeviceError(f"{what}: {nbytes} bytes at {address:#x} are not in memory of the device, or it is gone")
+
+    def _check_margins(self, what: str) -> None:
+        for buffer in list(self._buffers.values()):
+            if not buffer.is_whole():
+                raise DeviceError(f"{what} wrote beside a buffer of {buffer.nbytes} bytes")
+
+    # ---- running ----
+
+    def compile(self, source: str) -> Mapping[str, Kernel]:
+        """The kernels of a source."""
+        self._refuse_in_capture("compile")
+        if source not in self._modules:
+            bounds = {name: bound for bound, name in KERNEL.findall(source)}
+            if not bounds:
+                raise DeviceError('the source has no kernel: extern "C" __global__ void name(...)')
+            library = ctypes.CDLL(str(_library(source, self._flags)))
+            self._modules[source] = {name: Kernel(library, name, bound) for name, bound in bounds.items()}
+        return self._modules[source]
+
+    def launch(self, kernel: Kernel, grid: int, block: tuple[int, int], parameters: Any) -> None:
+        """Run a kernel, on arguments as they are now."""
+        threads = block[0] * block[1]
+        asked = f"launch of {kernel.name} on {grid} blocks of {block[0]} * {block[1]} threads"
+        if not 0 < grid < 2**31:
+            raise DeviceError(f"{asked}: the grid must be positive and below 2**31")
+        if min(block) < 1 or threads > kernel.most_threads:
+            raise DeviceError(f"{asked}: between 1 and {kernel.most_threads} threads are possible")
+        if len(parameters) != len(kernel.sizes):
+            raise DeviceError(f"{asked}: {len(parameters)} arguments, but {len(kernel.sizes)} parameters")
+        values = [ctypes.create_string_buffer(size) for size in kernel.sizes]
+        for value, parameter in zip(values, parameters, strict=True):
+            ctypes.memmove(value, parameter, len(value))
+        packed = (ctypes.c_void_p * max(len(values), 1))(*[ctypes.addressof(value) for value in values])
+
+        def run() -> None:
+            for i in kernel.pointers:
+                address = int.from_bytes(values[i].raw, "little")
+                if address:
+                    self._check_range(address, 0, f"argument {i} of {kernel.name}")
+            self.launches.append(Launch(kernel.name, grid, (block[0], block[1])))
+            with _running:
+                failure = kernel.run(packed, grid, *block, ORDERS.index(self.order), self.seed)
+            if failure:
+                raise DeviceError(f"{kernel.name}: {failure.decode()}")
+            self._check_margins(kernel.name)
+
+        self._do(run)
+
+    def multiply(self, dtype: str, x: Matrix, y: Matrix, out: Matrix) -> None:
+        """``out = x @ y``."""
+        if dtype not in ("float32", "float64"):
+            raise DeviceError(f"multiply of {dtype}: only float32 and float64 are possible")
+        sizes = x.rows, x.columns, y.rows, y.columns, out.rows, out.columns
+        if min(sizes) < 1 or x.columns != y.rows or (x.rows, y.columns) != (out.rows, out.columns):
+            raise DeviceError(f"multiply: the sizes do not fit: {x} @ {y} -> {out}")
+        if out.transposed or out.stride != out.columns:
+            raise DeviceError(f"multiply: the result must lie in C order without gaps: {out}")
+
+        def run() -> None:
+            result, left, right = (self._view(dtype, matrix) for matrix in (out, x, y))
+            if np.may_share_memory(result, left) or np.may_share_memory(result, right):
+                raise DeviceError(f"multiply: the result lies in an operand: {x} @ {y} -> {out}")
+            result[...] = left @ right
+
+        self._do(run)
+
+    def _view(self, dtype: str, matrix: Matrix) -> np.ndarray[Any, Any]:
+        size = np.dtype(dtype).itemsize
+        lines, length = (matrix.columns, matrix.rows) if matrix.transposed else (matrix.rows, matrix.columns)
+        if matrix.stride < length:
+            raise DeviceError(f"multiply: lines of {length} elements overlap: {matrix}")
+        nbytes = ((lines - 1) * matrix.stride + length) * size
+        self._check_range(matrix.address, nbytes, f"multiply of {matrix}")
+        memory = (ctypes.c_char * nbytes).from_address(matrix.address)
+        view = np.ndarray((lines, length), dtype, memory, strides=(matrix.stride * size, size))
+        return view.T if matrix.transposed else view
+
+    def copy(self, target: int, source: int, nbytes: int) -> None:
+        """Copy memory."""
+
+        def run() -> None:
+            self._check_range(target, nbytes, "copy to")
+            self._check_range(source, nbytes, "copy from")
+            ctypes.memmove(target, source, nbytes)
+
+        self._do(run)
+
+    def clear(self, address: int, nbytes: int) -> None:
+        """Set memory to zero."""
+
+        def run() -> None:
+            self._check_range(address, nbytes, "clear")
+            ctypes.memset(address, 0, nbytes)
+
+        self._do(run)
+
+    # ---- recording ----
+
+    def begin(self) -> None:
+        """From now on record."""
+        self._refuse_in_capture("begin")
+        self._recorded = []
+
+    def end(self) -> HostRecording:
+        """What was recorded."""
+        if self._recorded is None:
+            raise DeviceError("end without begin")
+        operations, self._recorded = self._recorded, None
+        return HostRecording(self, operations)
+
+    def synchronize(self) -> None:
+        """Do what waits."""
+        self._refuse_in_capture("synchronize")
+        waiting, self._waiting = self._waiting, []
+        for operation in waiting:
+            operation()
+
+    def _do(self, operation: Callable[[], None]) -> None:
+        if self._recorded is not None:
+            self._recorded.append(operation)
+        else:
+            self._enqueue(operation)
+
+    def _enqueue(self, operation: Callable[[], None]) -> None:
+        if self.late:
+            self._waiting.append(operation)
+        else:
+            operation()
+
+    def _refuse_in_capture(self, what: str) -> None:
+        if self._recorded is not None:
+            raise DeviceError(f"{what} during capture, between begin and end")
+
+    # ---- arrays of the user ----
+
+    def holds(self, value: Any) -> bool:
+        """Whether a value is a `DeviceArray`."""
+        return isinstance(value, DeviceArray)
+
+    def adopt(self, value: Any, dtype: str) -> tuple[int, tuple[int, ...], object]:
+        """The address and shape of a device array in C order, and what keeps it alive."""
+        self._refuse_in_capture("adopt")
+        if not self.holds(value):
+            raise DeviceError(f"adopt: {type(value).__name__} is no array of this device")
+        if value.dtype != dtype or not value.flags.c_contiguous or not self._is_inside(value):
+            self.synchronize()
+            value = self.asarray(value.astype(dtype))
+        return value.ctypes.data, value.shape, value
+
+    def _is_inside(self, value: DeviceArray) -> bool:
+        try:
+            self._check_range(value.ctypes.data, value.nbytes, "array")
+        except DeviceError:
+            return False
+        return True
+
+    def array(self, buffer: HostBuffer, offset: int, dtype: str, shape: Sequence[int]) -> DeviceArray:
+        """A device array in the memory of a buffer."""
+        kind = np.dtype(dtype)
+        size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
+        if offset < 0 or offset + size > buffer.nbytes:
+            raise DeviceError(f"array of {size} bytes at {offset} of a buffer of {buffer.nbytes}")
+        return np.asarray(_Owner(buffer, offset, kind, tuple(shape))).view(DeviceArray)
+
+    def asarray(self, value: Any) -> DeviceArray:
+        """A device array of a value, as ``cupy.asarray`` makes it."""
+        given = np.asarray(value)
+        out = self.array(self.allocate(given.nbytes), 0, given.dtype.name, given.shape)
+        out[...] = given
+        return out
+
+
+def pack(*values: Any) -> Any:
+    """Parameters for `HostDevice.launch`: ctypes values, and anything that has an ``address``, in a ctypes array."""
+    cells = [ctypes.c_void_p(value.address) if hasattr(value, "address") else value for value in values]
+    packed = (ctypes.c_void_p * len(cells))(*[ctypes.addressof(cell) for cell in cells])
+    packed.keep = cells  # type: ignore[attr-defined]
+    return packed
