@@ -14,7 +14,8 @@ import pytest
 from hypothesis import HealthCheck, settings
 
 import graphc
-from graphc.backends.base import PACKAGES, usable
+from graphc.backends.base import AUTOMATIC, usable
+from graphc.backends.cupy.device import standing_in
 
 GOLDEN = Path(__file__).parent / "golden"
 
@@ -30,12 +31,18 @@ settings.register_profile("ci", max_examples=400, **COMMON)
 settings.register_profile("full", max_examples=10_000, **COMMON)
 
 
+STANDING_IN = pytest.StashKey[Any]()
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("graphc")
     group.addoption("--full", action="store_true", help="run full products instead of pairwise tables")
     group.addoption("--update-golden", action="store_true", help="rewrite the files in tests/golden")
     group.addoption(
-        "--backend", default="auto", choices=("auto", "numpy", "llvm"), help="where functions run (default: auto)"
+        "--backend",
+        default="auto",
+        choices=("auto", "numpy", "llvm", "cupy", "cupy-on-cpu"),
+        help="where functions run (default: auto); cupy-on-cpu executes a GPU's kernels on the CPU",
     )
 
 
@@ -43,7 +50,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if not config.getoption("--hypothesis-profile"):
         settings.load_profile("full" if config.getoption("--full") else "ci")
-    if config.getoption("--backend") != "auto":
+    if config.getoption("--backend") == "cupy-on-cpu":
+        from tests.cuda.host_device import HostDevice
+
+        graphc.config.backend = "cupy"
+        config.stash[STANDING_IN] = standing_in(HostDevice())
+        config.stash[STANDING_IN].__enter__()
+    elif config.getoption("--backend") != "auto":
         # In the environment, so that the processes that tests start follow too.
         flags = [os.environ.get("GRAPHC_FLAGS", ""), f"backend={config.getoption('--backend')}"]
         os.environ["GRAPHC_FLAGS"] = ",".join(filter(None, flags))
@@ -77,7 +90,7 @@ def backend_under_test() -> str:
     """The backend that functions run on unless a test says otherwise."""
     if graphc.config.backend != "auto":
         return str(graphc.config.backend)
-    return next(name for name in PACKAGES if usable(name) is None)
+    return next(name for name in AUTOMATIC if usable(name) is None)
 
 
 @pytest.fixture(scope="session")

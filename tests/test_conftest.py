@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from graphc.backends.base import PACKAGES, usable
+from graphc.backends.base import AUTOMATIC, usable
 
-FASTEST = next(name for name in PACKAGES if usable(name) is None)
+FASTEST = next(name for name in AUTOMATIC if usable(name) is None)
 
 pytest_plugins = "pytester"
 

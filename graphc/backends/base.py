@@ -79,8 +79,11 @@ class Backend(Protocol):
         """Whether the backend has an own spelling for the op; otherwise its body is compiled."""
 
 
-# The backends that exist, fastest first, with the package each needs.
-PACKAGES: dict[str, str] = {"llvm": "llvmlite", "numpy": "numpy"}
+# The backends that exist, with the package each needs.
+PACKAGES: dict[str, str] = {"llvm": "llvmlite", "numpy": "numpy", "cupy": "cupy"}
+
+# Those that "auto" chooses from, fastest first.  A GPU is used where it is asked for: moving data there takes time.
+AUTOMATIC = ("llvm", "numpy")
 
 # Where the tests of a backend that generates machine code are run (system, processor); elsewhere its `selfcheck` is
 # asked first.
@@ -91,6 +94,8 @@ def usable(name: str) -> str | None:
     """None if the backend can be used here, else the reason why not."""
     if name not in PACKAGES:
         return f"backend {name!r} is not part of this version; it has {', '.join(map(repr, PACKAGES))}"
+    if name == "cupy":
+        return None  # which device there is, and what is missing, its `compile` says
     if importlib.util.find_spec(PACKAGES[name]) is None:
         return f"backend {name!r} needs the package {PACKAGES[name]}, which is not installed"
     here = (platform.system(), platform.machine())
@@ -104,7 +109,7 @@ def usable(name: str) -> str | None:
 def backend(name: str) -> Backend:
     """The backend called `name`; "auto" is the first one that is usable."""
     if name == "auto":
-        name = next(known for known in PACKAGES if usable(known) is None)
+        name = next(known for known in AUTOMATIC if usable(known) is None)
     reason = usable(name)
     if reason is not None:
         raise BackendError(f"{reason}. Use backend='auto' or one of {', '.join(map(repr, PACKAGES))}")

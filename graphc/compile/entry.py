@@ -39,6 +39,11 @@ _value: Any = vars(Cell)["value"]
 NESTED_LOCKS = 8
 
 
+def _whole(value: Any) -> Any:
+    """An array of rank 0 for one of NumPy's scalars; arrays stay what they are, on whatever device."""
+    return np.asarray(value) if isinstance(value, np.generic) else value
+
+
 class Runner(Protocol):
     """What an entry needs of its function."""
 
@@ -103,7 +108,7 @@ class Entry:
             "    results = this.other_variant(values, failure)",
         ]
         # A result of rank 0 may be one of NumPy's scalars.
-        arrays = [f"r{i}" if kind.ndim else f"asarray(r{i})" for i, kind in enumerate(self.results)]
+        arrays = [f"r{i}" if kind.ndim else f"whole(r{i})" for i, kind in enumerate(self.results)]
         if arrays:
             body.append(f"{', '.join(f'r{i}' for i in range(len(arrays)))}, = results")
         returned, new = arrays[: len(arrays) - len(self.targets)], arrays[len(arrays) - len(self.targets) :]
@@ -133,7 +138,7 @@ class Entry:
     def compile(self, this: Runner) -> Callable[..., Any]:
         """The entry of the function `this`."""
         namespace: dict[str, Any] = {
-            "this": this, "checked": this.checked, "ndarray": np.ndarray, "asarray": np.asarray, "deque": deque,
+            "this": this, "checked": this.checked, "ndarray": np.ndarray, "whole": _whole, "deque": deque,
             "read": _value.__get__, "write": _value.__set__, "shared": tuple(self.shared),
             "targets": tuple(self.targets), "pack": self.form.pack, "GuardFailed": GuardFailed,
         }  # fmt: skip

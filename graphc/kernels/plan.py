@@ -76,19 +76,29 @@ class Plan:
         return self.shapes.shape(key)
 
 
-def plan(schedule: Schedule, fits: Callable[[Apply], bool], fuses: bool = True, assumes: bool = True) -> Plan:
+def plan(
+    schedule: Schedule,
+    fits: Callable[[Apply], bool],
+    fuses: bool = True,
+    assumes: bool = True,
+    windows: bool = True,
+) -> Plan:
     """The plan of a schedule, given which nodes can be part of a kernel.
 
-    fuses: whether several nodes may share a kernel; assumes: whether sizes may be taken to be equal (`Shapes`).
+    fuses: whether several nodes may share a kernel; assumes: whether sizes may be taken to be equal (`Shapes`);
+    windows: whether neighbouring rows that must be in memory are used where they are, and not copied.
     """
-    return _Planner(schedule, fits, fuses, assumes).run()
+    return _Planner(schedule, fits, fuses, assumes, windows).run()
 
 
 class _Planner:
-    def __init__(self, schedule: Schedule, fits: Callable[[Apply], bool], fuses: bool, assumes: bool) -> None:
+    def __init__(
+        self, schedule: Schedule, fits: Callable[[Apply], bool], fuses: bool, assumes: bool, has_windows: bool
+    ) -> None:
         self.schedule = schedule
         self.graph: FunctionGraph = schedule.graph
         self._fits = fits
+        self.has_windows = has_windows
         self.windows: set[Apply] = set()
         self.fuses = fuses
         self.assumes = assumes
@@ -118,7 +128,7 @@ class _Planner:
     def run(self) -> Plan:
         """Fuse, lower, and give everything its place."""
         nodes = [s.node for s in self.schedule.steps if isinstance(s, Compute)]
-        self.windows = self._windows(nodes)
+        self.windows = self._windows(nodes) if self.has_windows else set()
         self.shapes = assuming(self.graph, nodes) if self.assumes else Shapes(self.graph)
         known = {*self.graph.inputs}
         for x in (*known, *self.graph.outputs, *(x for node in nodes for x in (*node.inputs, *node.outputs))):

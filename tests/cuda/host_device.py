@@ -6,10 +6,12 @@ an error here: a pointer to memory that is gone, a write beside a buffer, an all
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import fcntl
 import functools
 import hashlib
+import math
 import os
 import re
 import shutil
@@ -24,15 +26,20 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from graphc.backends import disk
-from graphc.backends.cupy.device import Matrix
+from graphc.backends.cupy.device import Buffer, Matrix
 
 HEADER = Path(__file__).with_name("hostcuda.h")
 FLAGS = ("-std=c++17", "-O1", "-fPIC", "-w", "-ffp-contract=off", "-fno-strict-aliasing", "-fno-math-errno")
 ORDERS = ("forward", "reverse", "random")
-KERNEL = re.compile(r'extern\s+"C"\s+__global__\s+(?:void\s+)?(?:__launch_bounds__\((\d+)[^)]*\)\s+)?(?:void\s+)?(\w+)\s*\(')
-MOST_LIBRARIES = 3000
+KERNEL = re.compile(
+    r"""extern \s+ "C" \s+ __global__ \s+ (?:void\s+)?
+        (?:__launch_bounds__ \s* \( \s* (\d+) [^)]* \) \s+)? (?:void\s+)? (\w+) \s* \(""",
+    re.VERBOSE,
+)
+MOST_LIBRARIES, MOST_TOOLCHAINS = 3000, 12
 MARGIN = 256  # canaries on either side of a buffer
 CANARY, FRESH = 0xA5, 0xFF
+WHOLE = bytes([CANARY]) * MARGIN
 
 
 class DeviceError(RuntimeError):
@@ -69,7 +76,7 @@ def _home() -> Path:
     kept = disk.directory()
     if kept is None:
         home = Path(tempfile.mkdtemp(prefix="graphc-hostcuda-"))
-        weakref.finalize(_home, shutil.rmtree, home, ignore_errors=True)
+        atexit.register(shutil.rmtree, home, ignore_errors=True)
         return home
     home = kept / "hostcuda"
     home.mkdir(mode=0o700, exist_ok=True)
@@ -101,20 +108,25 @@ def _toolchain(flags: tuple[str, ...]) -> Path:
     home.mkdir(mode=0o700, exist_ok=True)
     with open(home / "lock", "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # let go when the file is closed
-        if (home / "done").exists():
+        done = home / "done"
+        if done.exists():
+            done.touch()
             return home
         header = home / HEADER.name
         shutil.copy(HEADER, header)
         plain = [flag for flag in flags if not flag.startswith("-fsanitize")]
-        joined = " ".join(flags)
-        told = [f"-DHOSTCUDA_{name[0].upper()}SAN" for name in ("address", "thread") if name in joined]
+        sanitizers = [name for flag in flags if flag.startswith("-fsanitize=") for name in flag[11:].split(",")]
+        told = [f"-DHOSTCUDA_{name[0].upper()}SAN" for name in ("address", "thread") if name in sanitizers]
         library = str(home / "scheduler.so")
         _run(
             [program, *plain, "-O2", *told, "-DHOSTCUDA_RUNTIME", "-shared", "-x", "c++", str(header), "-o", library],
             "the scheduler of hostcuda.h",
         )
         _run([program, *flags, "-x", "c++-header", str(header), "-o", f"{header}.gch"], "hostcuda.h")
-        (home / "done").touch()
+        done.touch()
+    used = sorted(_home().glob("*/done"), key=lambda path: -path.stat().st_mtime)
+    for old in used[MOST_TOOLCHAINS:]:
+        shutil.rmtree(old.parent, ignore_errors=True)
     return home
 
 
@@ -195,7 +207,7 @@ class HostBuffer:
 
     def is_whole(self) -> bool:
         """Whether nothing was written beside it."""
-        return _shadow() is not None or all(bool((margin == CANARY).all()) for margin in self._margins)
+        return _shadow() is not None or all(margin.tobytes() == WHOLE for margin in self._margins)
 
 
 @functools.cache
@@ -216,17 +228,24 @@ class DeviceArray(np.ndarray):
     """What stands for a CuPy array: an array in the device's memory."""
 
     def get(self) -> np.ndarray[Any, Any]:
-        """A copy in the host's memory."""
+        """A copy in the host's memory, of what is there when all is done."""
+        base: Any = self
+        while isinstance(base, np.ndarray):
+            base = base.base
+        if isinstance(base, _Owner):
+            base.device.synchronize()
         return np.array(self, subok=False, order="C")
 
 
 class _Owner:
     """Through which NumPy sees a buffer and keeps it alive."""
 
-    def __init__(self, buffer: HostBuffer, offset: int, dtype: np.dtype[Any], shape: tuple[int, ...]) -> None:
+    def __init__(self, device: HostDevice, buffer: HostBuffer, offset: int, dtype: str, shape: tuple[int, ...]) -> None:
+        self.device = device
         self.buffer = buffer
         address = buffer.address + offset
-        self.__array_interface__ = {"version": 3, "data": (address, False), "typestr": dtype.str, "shape": shape}
+        kind = np.dtype(dtype).str
+        self.__array_interface__ = {"version": 3, "data": (address, False), "typestr": kind, "shape": shape}
 
 
 # ---- the device ----
@@ -274,7 +293,7 @@ class HostDevice:
         extra = [f"-fsanitize={sanitize}", "-fsanitize-sections=hostcuda_shared", "-g"] if sanitize else []
         self._flags = (*FLAGS, *extra, *flags)
         self._recorded: list[Callable[[], None]] | None = None
-        self._waiting: list[Callable[[], None]] = []
+        self._waiting: list[tuple[Callable[[], None], list[HostBuffer]]] = []
         self._buffers: weakref.WeakValueDictionary[int, HostBuffer] = weakref.WeakValueDictionary()
         self._modules: dict[str, dict[str, Kernel]] = {}
 
@@ -291,7 +310,7 @@ class HostDevice:
         """Host memory that copies may use: an array of uint8."""
         self._refuse_in_capture("pinned")
         buffer = self.allocate(nbytes)
-        return np.asarray(_Owner(buffer, 0, np.dtype(np.uint8), (nbytes,)))
+        return np.asarray(_Owner(self, buffer, 0, "uint8", (nbytes,)))
 
     def _check_range(self, address: int, nbytes: int, what: str) -> None:
         for buffer in list(self._buffers.values()):
@@ -328,7 +347,9 @@ class HostDevice:
         if len(parameters) != len(kernel.sizes):
             raise DeviceError(f"{asked}: {len(parameters)} arguments, but {len(kernel.sizes)} parameters")
         values = [ctypes.create_string_buffer(size) for size in kernel.sizes]
-        for value, parameter in zip(values, parameters, strict=True):
+        for i, (value, parameter) in enumerate(zip(values, parameters, strict=True)):
+            if not parameter:
+                raise DeviceError(f"{asked}: argument {i} is missing")
             ctypes.memmove(value, parameter, len(value))
         packed = (ctypes.c_void_p * max(len(values), 1))(*[ctypes.addressof(value) for value in values])
 
@@ -339,7 +360,7 @@ class HostDevice:
                     self._check_range(address, 0, f"argument {i} of {kernel.name}")
             self.launches.append(Launch(kernel.name, grid, (block[0], block[1])))
             with _running:
-                failure = kernel.run(packed, grid, *block, ORDERS.index(self.order), self.seed)
+                failure = kernel.run(packed, grid, *block, ORDERS.index(self.order), self.seed + len(self.launches))
             if failure:
                 raise DeviceError(f"{kernel.name}: {failure.decode()}")
             self._check_margins(kernel.name)
@@ -371,8 +392,8 @@ class HostDevice:
             raise DeviceError(f"multiply: lines of {length} elements overlap: {matrix}")
         nbytes = ((lines - 1) * matrix.stride + length) * size
         self._check_range(matrix.address, nbytes, f"multiply of {matrix}")
-        memory = (ctypes.c_char * nbytes).from_address(matrix.address)
-        view = np.ndarray((lines, length), dtype, memory, strides=(matrix.stride * size, size))
+        memory = np.frombuffer(memoryview((ctypes.c_char * nbytes).from_address(matrix.address)), dtype)
+        view = np.lib.stride_tricks.as_strided(memory, (lines, length), (matrix.stride * size, size))
         return view.T if matrix.transposed else view
 
     def copy(self, target: int, source: int, nbytes: int) -> None:
@@ -412,7 +433,7 @@ class HostDevice:
         """Do what waits."""
         self._refuse_in_capture("synchronize")
         waiting, self._waiting = self._waiting, []
-        for operation in waiting:
+        for operation, _ in waiting:
             operation()
 
     def _do(self, operation: Callable[[], None]) -> None:
@@ -423,7 +444,8 @@ class HostDevice:
 
     def _enqueue(self, operation: Callable[[], None]) -> None:
         if self.late:
-            self._waiting.append(operation)
+            # As in a memory pool with streams, a buffer that is let go now is still there for what was asked before.
+            self._waiting.append((operation, list(self._buffers.values())))
         else:
             operation()
 
@@ -454,13 +476,14 @@ class HostDevice:
             return False
         return True
 
-    def array(self, buffer: HostBuffer, offset: int, dtype: str, shape: Sequence[int]) -> DeviceArray:
+    def array(self, buffer: Buffer, offset: int, dtype: str, shape: Sequence[int]) -> DeviceArray:
         """A device array in the memory of a buffer."""
-        kind = np.dtype(dtype)
-        size = int(np.prod(shape, dtype=np.int64)) * kind.itemsize
+        if not isinstance(buffer, HostBuffer):
+            raise DeviceError(f"array: {type(buffer).__name__} is no buffer of this device")
+        size = math.prod(shape) * np.dtype(dtype).itemsize
         if offset < 0 or offset + size > buffer.nbytes:
             raise DeviceError(f"array of {size} bytes at {offset} of a buffer of {buffer.nbytes}")
-        return np.asarray(_Owner(buffer, offset, kind, tuple(shape))).view(DeviceArray)
+        return np.asarray(_Owner(self, buffer, offset, dtype, tuple(shape))).view(DeviceArray)
 
     def asarray(self, value: Any) -> DeviceArray:
         """A device array of a value, as ``cupy.asarray`` makes it."""

@@ -16,7 +16,8 @@
 
 // ---- what a kernel sees: the language --------------------------------------------------------------------------
 
-#define __global__
+// Hidden, so that a kernel called `read` is not the C library's.
+#define __global__ __attribute__((visibility("hidden")))
 #define __device__
 #define __host__
 #define __forceinline__ inline
@@ -86,7 +87,7 @@ void hostcuda_trap(int line);
 #define __syncthreads_count(holds) hostcuda_sync_block_count(__COUNTER__, __LINE__, (holds) != 0)
 #define __syncthreads_or(holds) (__syncthreads_count(holds) != 0)
 #define __syncthreads_and(holds) (__syncthreads_count(!(holds)) == 0)
-#define __syncwarp(...) hostcuda::syncwarp(__LINE__, ##__VA_ARGS__)
+#define __syncwarp(...) hostcuda::syncwarp(__LINE__ __VA_OPT__(, ) __VA_ARGS__)
 #define __shfl_sync(...) hostcuda::shuffle(__LINE__, __VA_ARGS__)
 #define __shfl_xor_sync(...) hostcuda::shuffle_xor(__LINE__, __VA_ARGS__)
 #define __shfl_down_sync(...) hostcuda::shuffle_down(__LINE__, __VA_ARGS__)
@@ -282,7 +283,8 @@ static inline wide erfcinv(wide y) {
 static inline wide bessel_i(int order, wide x) {
     wide half = x / 2, term = order ? half : 1, sum = term;
     if (isinf(x) || isnan(x)) return order || isnan(x) ? x : fabsl(x);
-    for (int k = 1; k < 5000 && fabsl(term) > 1e-22L * fabsl(sum); k++) sum += term *= half * half / ((wide)k * (k + order));
+    for (int k = 1; k < 5000 && fabsl(term) > 1e-22L * fabsl(sum); k++)
+        sum += term *= half * half / ((wide)k * (k + order));
     return sum;
 }
 static inline wide rsqrt(wide x) { return 1 / sqrtl(x); }
@@ -439,6 +441,7 @@ void fail(const char* format, ...) {
     va_start(arguments, format);
     vsnprintf(failure, sizeof failure, format, arguments);
     va_end(arguments);
+    TSAN(__tsan_release(&end_tag);)
 }
 
 unsigned random_below(unsigned bound) {
@@ -481,16 +484,18 @@ void rewind(Context& context) {
     context.machine.uc_link = nullptr;
     makecontext(&context.machine, fiber_main, 0);
 #endif
+    TSAN(if (context.sanitizer) __tsan_destroy_fiber(context.sanitizer);)
+    TSAN(context.sanitizer = __tsan_create_fiber(0);)
     ASAN(context.fake = nullptr;)
     ASAN(__asan_unpoison_memory_region(context.stack, STACK);)
 }
 
 Context* new_fiber() {
     Context& context = fibers[fiber_count++];
-    context.stack = (char*)mmap(nullptr, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    context.stack = (char*)mmap(nullptr, STACK, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                                -1, 0);
     if (context.stack == (char*)MAP_FAILED) abort();
     mprotect(context.stack, 4096, PROT_NONE);
-    TSAN(context.sanitizer = __tsan_create_fiber(0);)
     rewind(context);
     return &context;
 }
@@ -528,6 +533,7 @@ void to_scheduler(Context& from) {
 // Leave the running thread until it is ready again; for ever after a failure.
 void wait() {
     Context& context = *current->context;
+    TSAN(__tsan_release(&end_tag);)  // should another thread fail, this one ends here
     do to_scheduler(context);
     while (failure[0]);
 }
@@ -539,7 +545,8 @@ void end(Thread& thread) {
     warps[number(&thread) / 32].present &= ~(1u << (number(&thread) & 31));
     alive--;
     if (waiting) {
-        fail("divergent barrier: thread %d has ended, others wait at __syncthreads() of line %d", number(&thread), site_line);
+        fail("divergent barrier: thread %d has ended, others wait at __syncthreads() of line %d", number(&thread),
+             site_line);
     }
 }
 
@@ -585,7 +592,8 @@ void tell_deadlock() {
     if (!warp) return fail("deadlock");
     char other[128] = "the others have ended";
     if (block) snprintf(other, sizeof other, "thread %d waits at __syncthreads() of line %d", number(block), block->line);
-    fail("deadlock: thread %d waits in a *_sync of line %d with mask 0x%08x, but %s", number(warp), warp->line, warp->mask, other);
+    fail("deadlock: thread %d waits in a *_sync of line %d with mask 0x%08x, but %s", number(warp), warp->line,
+         warp->mask, other);
 }
 
 // What is read of it before it is written is a NaN, or -1.
@@ -644,7 +652,8 @@ int at_block(int at, int line, int holds) {
         site_line = line;
         holding = 0;
     } else if (site != at) {
-        fail("divergent barrier: __syncthreads() of line %d in thread %d, others wait at that of line %d", line, number(current), site_line);
+        fail("divergent barrier: __syncthreads() of line %d in thread %d, others wait at that of line %d", line,
+             number(current), site_line);
     }
     if (alive != count) {
         fail("divergent barrier: __syncthreads() of line %d in thread %d, others have ended", line, number(current));
@@ -682,7 +691,8 @@ void pass_warp(Thread* lanes, unsigned mask) {
             thread.received = ballot;
         } else if (thread.source != NOTHING) {
             if (mask >> thread.source & 1) thread.received = lanes[thread.source].value;
-            else fail("the shuffle of line %d reads lane %d, which its mask 0x%08x does not name", thread.line, thread.source, mask);
+            else fail("the shuffle of line %d reads lane %d, which its mask 0x%08x does not name", thread.line,
+                      thread.source, mask);
         }
         if (&thread != current) thread.state = READY;
     }
@@ -699,13 +709,15 @@ uint64_t at_warp(int line, unsigned mask, uint64_t value, int source) {
     current->source = source & (source < 0 ? -1 : 31);
     if (!(mask & self)) fail("lane %d is not in the mask 0x%08x of its own *_sync of line %d", lane, mask, line);
     if (const unsigned gone = mask & ~warp.present) {
-        fail("the mask 0x%08x of the *_sync of line %d names lane %d, which has ended or never was", mask, line, __builtin_ctz(gone));
+        fail("the mask 0x%08x of the *_sync of line %d names lane %d, which has ended or never was", mask, line,
+             __builtin_ctz(gone));
     }
     const unsigned others = warp.waiting & mask;
     if (others) {
         const Thread& other = lanes[__builtin_ctz(others)];
         if (other.mask != mask) {
-            fail("lanes of one warp use different masks: 0x%08x in line %d, 0x%08x in line %d", mask, line, other.mask, other.line);
+            fail("lanes of one warp use different masks: 0x%08x in line %d, 0x%08x in line %d", mask, line,
+                 other.mask, other.line);
         }
     }
     if (failure[0]) wait();
@@ -734,8 +746,12 @@ void hostcuda_sync_warp(int line, unsigned mask) {
     at_warp(line, mask, 0, NOTHING);
     TSAN(__tsan_acquire(tag);)
 }
-uint64_t hostcuda_shuffle(int line, unsigned mask, uint64_t value, int source) { return at_warp(line, mask, value, source); }
-unsigned hostcuda_ballot(int line, unsigned mask, int holds) { return (unsigned)at_warp(line, mask, (uint64_t)holds, BALLOT); }
+uint64_t hostcuda_shuffle(int line, unsigned mask, uint64_t value, int source) {
+    return at_warp(line, mask, value, source);
+}
+unsigned hostcuda_ballot(int line, unsigned mask, int holds) {
+    return (unsigned)at_warp(line, mask, (uint64_t)holds, BALLOT);
+}
 int hostcuda_lane() { return number(current) & 31; }
 void hostcuda_trap(int line) {
     fail("__trap() of line %d in thread %d of block %u", line, number(current), blockIdx.x);

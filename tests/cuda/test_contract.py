@@ -422,10 +422,12 @@ def test_products_are_recorded(machine: Machine, device: CupyDevice, monkeypatch
 # ---- arrays of the user, with the stand-in ----
 
 
-def on_gpu(gpu: int = 0, dtype: str = "float64", contiguous: bool = True, address: int = 512) -> Any:
+def on_gpu(
+    gpu: int = 0, dtype: str = "float64", contiguous: bool = True, address: int = 512, shape: tuple[int, ...] = ()
+) -> Any:
     return SimpleNamespace(
         device=SimpleNamespace(id=gpu),
-        shape=(),
+        shape=shape,
         dtype=np.dtype(dtype),
         flags=SimpleNamespace(c_contiguous=contiguous),
         data=SimpleNamespace(ptr=address),
@@ -433,12 +435,11 @@ def on_gpu(gpu: int = 0, dtype: str = "float64", contiguous: bool = True, addres
 
 
 def test_adopt(machine: Machine, device: CupyDevice) -> None:
-    copy = on_gpu(address=1024)
-    copy.shape = (1,)  # as ascontiguousarray makes of no axes
+    copy = on_gpu(address=1024, shape=(1,))  # as ascontiguousarray makes of no axes
     vars(machine.module).update(ascontiguousarray=lambda array, dtype: copy)
-    array = on_gpu()
-    assert device.adopt(array, "float64") == (512, (), array)
-    assert device.adopt(on_gpu(contiguous=False), "float64") == (1024, (), copy)
+    array = on_gpu(shape=(2, 3))
+    assert device.adopt(array, "float64") == (512, (2, 3), array)
+    assert device.adopt(on_gpu(contiguous=False, shape=(2, 3)), "float64") == (1024, (2, 3), copy)
     assert device.adopt(on_gpu(dtype="float32"), "float64") == (1024, (), copy)
     with pytest.raises(BackendError, match="an argument is on GPU 1, and the function runs on GPU 0"):
         device.adopt(on_gpu(gpu=1), "float64")

@@ -39,31 +39,17 @@ Array = np.ndarray[Any, Any]
 # On a GPU each thread takes one element.
 DEVICE = "#define EACH(i, n) if (long long i = blockIdx.x * (long long)blockDim.x + threadIdx.x; i < n)\n"
 
-# What C++ on a CPU lacks of CUDA.
+# Here a kernel is a function that is called from Python, and runs through all of them.
 HOST = """
-#define EACH(i, n) for (long long i = 0; i < n; i++)
-#include <cmath>
-#include <cstring>
-#define __device__
+#include "hostcuda.h"
+#undef __global__
 #define __global__
-static inline float __int_as_float(int bits) { float x; std::memcpy(&x, &bits, 4); return x; }
-static inline double __longlong_as_double(long long bits) { double x; std::memcpy(&x, &bits, 8); return x; }
-template <class W> static W atomicCAS(W *at, W old, W wanted) {
-  __atomic_compare_exchange_n(at, &old, wanted, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED);
-  return old;
-}
-template <class T> static T atomicAdd(T *at, T value) {
-  T old, wanted;
-  __atomic_load(at, &old, __ATOMIC_RELAXED);
-  do wanted = old + value;
-  while (!__atomic_compare_exchange(at, &old, &wanted, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED));
-  return old;
-}
-template <> int atomicAdd(int *at, int value) { return __atomic_fetch_add(at, value, __ATOMIC_RELAXED); }
+#define EACH(i, n) for (long long i = 0; i < n; i++)
 """
 
 FLAGS = (
-    "-O1 -std=c++17 -fPIC -shared -ffp-contract=off -fno-strict-aliasing -Wall -fsanitize=undefined,float-cast-overflow"
+    "-O1 -std=c++17 -fPIC -shared -ffp-contract=off -fno-strict-aliasing -Wall "
+    f"-fsanitize=undefined,float-cast-overflow -I{Path(__file__).parent}"
 ).split()
 
 # Functions whose last bits are the C library's, or CUDA's; here, the largest error in units in the last place.
@@ -135,6 +121,8 @@ def case(node: Apply) -> Case:
     dtype = node.outputs[0].dtype
     inputs = crossed(*map(values, given))
     out = numpys(node, inputs)
+    if node.op.name == "sigmoid" and dtype == "float32":  # SciPy's underflows where it need not
+        out = numpys(node.op.make_node(TensorType("float64", shape=())()), inputs).astype(dtype)
     if isinstance(node.op, Cast) and dtypes.is_float(given[0]) and dtype == "uint32":
         # Of numbers that do not fit NumPy makes other things in arrays than alone.
         out = np.array([numpys(node, [x]) for x in inputs[0]], dtype)
@@ -143,8 +131,8 @@ def case(node: Apply) -> Case:
 
 
 def numpys(node: Apply, inputs: Sequence[Any]) -> Array:
-    with np.errstate(all="ignore"):
-        (out,) = value_of(node, inputs)
+    """What NumPy makes of a node."""
+    (out,) = value_of(node, inputs)
     return out
 
 
@@ -172,15 +160,14 @@ def power_cases() -> Iterator[Case]:
     for dtype in (*dtypes.INTEGERS, "float32", "float64"):
         is_float = dtypes.is_float(dtype)
         x = values(dtype)
-        for exponent in (-8, -3, -1, 0.5, *range(1, 9)) if is_float else (0, 1, 2, 3, 6, 8, 21, 64):
+        for exponent in (-3, -1, 0.5, *range(1, 9)) if is_float else (0, 1, 2, 3, 6, 8, 21, 64):
             y = Constant(TensorType(dtype, shape=()), np.asarray(exponent, dtype))
             node = ELEMENTWISE["pow"].make_node(TensorType(dtype, shape=())(), y)
             assert spells(node)
+            out = numpys(node, [x, np.full_like(x, exponent)])  # NumPy takes roots where the exponent is one 0.5
             for told in (None, exponent):
                 expression = spell(node.op, ["x0[i]", number(exponent, dtype)], [dtype] * 2, dtype, told)
-                yield Case(
-                    f"{dtype} ** {exponent}", expression, (x,), numpys(node, [x, y.data]), is_exact(node.op, dtype)
-                )
+                yield Case(f"{dtype} ** {exponent}", expression, (x,), out, is_exact(node.op, dtype))
 
 
 def reduction_cases() -> Iterator[Case]:
@@ -192,7 +179,8 @@ def reduction_cases() -> Iterator[Case]:
             yield Case(f"{kind} of {dtype}", combine(kind, dtype, *names(2)), inputs, out)
 
 
-CASES = [*elementwise_cases(), *power_cases(), *reduction_cases()]
+with np.errstate(all="ignore"):
+    CASES = [*elementwise_cases(), *power_cases(), *reduction_cases()]
 
 # The cases by what they are given: a kernel each.
 GROUPS: dict[str, list[Case]] = {}
@@ -319,12 +307,15 @@ def test_reductions_in_memory_are_those_of_numpy(
 
 @pytest.mark.parametrize("dtype", C_TYPE)
 def test_nothing_is_lost_when_threads_reduce_into_neighbours(library: ctypes.CDLL, dtype: str) -> None:
-    n, threads = 20_000, 4
+    n, threads = 400_000, 4
     memory, value = np.zeros(8, dtype), np.ones(n, dtype)
     at = np.arange(n, dtype=np.int64) % 8
     function = getattr(library, SHARED["sum", dtype])
 
+    start = threading.Barrier(threads)
+
     def add() -> None:
+        start.wait()
         call(function, [memory, value, at], n)  # without the GIL
 
     running = [threading.Thread(target=add) for _ in range(threads)]
@@ -402,6 +393,8 @@ def test_source_reads_well() -> None:
     assert spell(op["tanh"], ["t0"], ["float32"], "float32") == "tanhf(t0)"
     assert spell(op["pow"], ["x", "y"], ["float64"] * 2, "float64", 3) == "x * (x * x)"
     assert spell(op["pow"], ["x", "y"], ["float64"] * 2, "float64", -2) == "1 / (x * x)"
+    assert spell(op["pow"], ["x", "y"], ["float64"] * 2, "float64", 6) == "(x * x) * ((x * x) * (x * x))"
+    assert spell(op["pow"], ["x", "y"], ["int32"] * 2, "int32", 5) == "g_mul(x, g_mul(g_mul(x, x), g_mul(x, x)))"
     assert spell(op["pow"], ["x", "y"], ["int32"] * 2, "int32", 4) == "g_mul(g_mul(x, x), g_mul(x, x))"
     assert spell(Cast("int8"), ["t0"], ["float32"], "int8") == "(signed char)g_int32(t0)"
     assert [number(2.5, "float32"), number(-1, "int64"), number(0.1, "float64")] == [

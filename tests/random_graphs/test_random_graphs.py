@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 
 import graphc
-from graphc.backends.base import PACKAGES, usable
+from graphc.backends.base import AUTOMATIC, usable
 from graphc.compile.pipeline import PHASES, lowering
 from graphc.errors import ShapeError
 from graphc.evaluate import evaluate
@@ -162,7 +162,7 @@ def note(program: Program, f: graphc.Function) -> None:
         tally["an exception"] += 1
 
 
-@pytest.mark.parametrize("backend", [name for name in PACKAGES if usable(name) is None])
+@pytest.mark.parametrize("backend", [name for name in AUTOMATIC if usable(name) is None])
 @pytest.mark.parametrize("numerics", ["default", "ieee"])
 @given(program=programs())
 @settings(max_examples=settings().max_examples // 2)  # two ways of numerics: 400 graphs a backend, 10,000 with --full

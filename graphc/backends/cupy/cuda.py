@@ -113,10 +113,10 @@ class CupyDevice:
 
     def pinned(self, nbytes: int) -> Any:
         """Pinned host memory: an array of uint8."""
-        import cupyx
-
         with self._lock:
             self._outside("allocate pinned memory")
+            import cupyx
+
             return cupyx.empty_pinned(nbytes, np.uint8)
 
     # ---- work ----

@@ -101,7 +101,7 @@ def _library() -> Any:
 
 def _installed() -> list[Path]:
     """NVRTC in wheels, the newest first."""
-    paths = [path for entry in sys.path for path in Path(entry or ".").glob("nvidia/*/lib/libnvrtc.so.*")]
+    paths = [path for entry in sys.path for path in Path(entry or ".").glob("nvidia/*/lib/libnvrtc.so.[0-9]*")]
     return sorted(paths, key=lambda path: -int(path.name.split(".")[2]))
 
 

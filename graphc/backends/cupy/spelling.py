@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from decimal import Decimal
+from functools import reduce
 from math import isfinite, isnan
 
 import numpy as np
@@ -53,6 +54,7 @@ FLOATS: dict[str, str] = {
     "sinh": "sinh#({})", "cosh": "cosh#({})", "tanh": "tanh#({})",
     "arcsinh": "asinh#({})", "arccosh": "acosh#({})", "arctanh": "atanh#({})",
     "sigmoid": "g_sigmoid#({})", "softplus": "g_softplus#({})", "logaddexp": "g_logaddexp#({}, {})",
+    "deg2rad": "{} * (3.141592653589793# / 180)", "rad2deg": "{} * (180 / 3.141592653589793#)",
     "erf": "erf#({})",
 }  # fmt: skip
 
@@ -66,6 +68,11 @@ INTEGERS: dict[str, str] = {
     "ceil": "{}", "floor": "{}", "trunc": "{}", "round_half_to_even": "{}",
 }  # fmt: skip
 
+UNSIGNED: dict[str, str] = {
+    **INTEGERS,
+    "int_div": "{1} == 0 ? 0 : {0} / {1}", "mod": "{1} == 0 ? 0 : {0} % {1}", "abs_": "{}", "sgn": "{} != 0",
+}  # fmt: skip
+
 BOOLS: dict[str, str] = {
     **EVERY,
     "add": "{} | {}", "mul": "{} & {}", "abs_": "{}", "sqr": "{}",
@@ -73,9 +80,6 @@ BOOLS: dict[str, str] = {
     "isnan": "false", "isinf": "false", "isfinite": "true",
     "ceil": "{}", "floor": "{}", "trunc": "{}", "round_half_to_even": "{}",
 }  # fmt: skip
-
-# Factors for angles; a table entry would hide that they are rounded to the dtype.
-FACTORS: dict[str, float] = {"deg2rad": np.pi / 180, "rad2deg": 180 / np.pi}
 
 # From a float to an integer: narrow ones are the low bits of wider ones.
 CONVERSIONS: dict[str, str] = {
@@ -89,7 +93,11 @@ PAIRS: dict[str, str] = {"sum": "add", "dot": "add", "prod": "mul", "max": "maxi
 
 
 def _table(dtype: str) -> dict[str, str]:
-    return FLOATS if dtypes.is_float(dtype) else BOOLS if dtype == "bool" else INTEGERS
+    if dtypes.is_float(dtype):
+        return FLOATS
+    if dtype == "bool":
+        return BOOLS
+    return UNSIGNED if dtype in dtypes.UNSIGNED else INTEGERS
 
 
 def _write(template: str, dtype: str, *args: str) -> str:
@@ -100,7 +108,7 @@ def known(op: Op) -> bool:
     """Whether the op has a spelling here; otherwise its body is compiled, or it is called."""
     if isinstance(op, Cast | Fill | Identity):
         return True
-    return isinstance(op, Elementwise) and any(op.name in table for table in (FLOATS, INTEGERS, BOOLS, FACTORS))
+    return isinstance(op, Elementwise) and any(op.name in table for table in (FLOATS, INTEGERS, UNSIGNED, BOOLS))
 
 
 def spells(node: Apply) -> bool:
@@ -121,7 +129,7 @@ def spells(node: Apply) -> bool:
     if op.name == "pow" and values[0] in dtypes.SIGNED:  # NumPy refuses negative exponents
         exponent = node.inputs[1]
         return isinstance(exponent, Constant) and bool((exponent.data >= 0).all())
-    return op.name in _table(values[0]) or (op.name in FACTORS and dtypes.is_float(values[0]))
+    return op.name in _table(values[0])
 
 
 def spell(op: Op, args: Sequence[str], given: Sequence[str], dtype: str, exponent: float | None = None) -> str:
@@ -139,8 +147,6 @@ def spell(op: Op, args: Sequence[str], given: Sequence[str], dtype: str, exponen
         product = power(args[0], exponent, loop)
         if product is not None:
             return product
-    if op.name in FACTORS:
-        return f"{args[0]} * {number(FACTORS[op.name], loop)}"
     if op.name not in _table(loop):
         raise LookupError(f"there is no CUDA C for {op} of {', '.join(given)}")
     return _write(_table(loop)[op.name], loop, *args)
@@ -154,22 +160,23 @@ def power(x: str, exponent: float, dtype: str) -> str | None:
     count = int(exponent) if float(exponent).is_integer() else 0
     if count == 0 or (count < 0 and not is_float):
         return None
-    product = _product(x, abs(count), "{} * {}" if is_float else INTEGERS["mul"])
-    return f"1 / ({product})" if count < 0 else product
+    if not is_float:
+        return reduce("g_mul({}, {})".format, _squares(x, count, "g_mul({0}, {0})"))
+    factors = _squares(x, abs(count), "({0} * {0})")
+    product = " * ".join(factors)
+    if count > 0:
+        return product
+    return f"1 / {product}" if len(factors) == 1 else f"1 / ({product})"
 
 
-def _product(x: str, count: int, times: str) -> str:
-    """`x` multiplied `count` times, by squaring."""
-    if count == 1:
-        return x
-    if count % 2:
-        return times.format(x, _bracketed(_product(x, count - 1, times)))
-    half = _bracketed(_product(x, count // 2, times))
-    return times.format(half, half)
-
-
-def _bracketed(text: str) -> str:
-    return f"({text})" if " * " in text and not text.startswith("g_") else text
+def _squares(x: str, count: int, square: str) -> list[str]:
+    """The factors of ``x ** count``: `x`, its square, the square of that and so on."""
+    factors = []
+    for bit in reversed(f"{count:b}"):
+        if bit == "1":
+            factors.append(x)
+        x = square.format(x)
+    return factors
 
 
 def convert(x: str, have: str, want: str) -> str:

@@ -1,0 +1,130 @@
+"""What the host knows of a call: the sizes of arrays, and the numbers from which sizes are computed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from graphc.graph.variable import Constant, Variable
+from graphc.kernels.groups import Decide
+from graphc.kernels.interpret import interpret
+from graphc.kernels.launch import Launch
+from graphc.kernels.plan import Plan
+from graphc.kernels.steps import Assumed, Call, Key, NotEmpty, Pick, SameCount, SizesEqual, Undecide, Window, read_by
+from graphc.ops.shape import ShapeOf
+
+
+class OnDevice(Exception):
+    """A number that only the device knows."""
+
+    def __init__(self, variable: Variable) -> None:
+        super().__init__(f"{variable!r} is computed on the device")
+        self.variable = variable
+
+
+class Numbers:
+    """The numbers of one call that the host can tell: given ones, sizes, and what follows from them.
+
+    shapes: of the arrays that are there; given: the values of rank 0 that are on the host.
+    """
+
+    def __init__(self, plan: Plan, shapes: Mapping[Variable, tuple[int, ...]], given: Mapping[Variable, Any]) -> None:
+        self.plan = plan
+        self.shapes = dict(shapes)
+        self.known: dict[Variable, Any] = dict(given)
+        self.makers = makers(plan)
+
+    def number(self, x: Variable) -> Any:
+        """The value of a variable of rank 0; raises OnDevice if the host cannot tell."""
+        if isinstance(x, Constant):
+            return x.data[()]
+        if x in self.known:
+            return self.known[x]
+        if x.owner is not None and isinstance(x.owner.op, ShapeOf):
+            shape = self.shapes.get(x.owner.inputs[0])
+            if shape is not None:
+                return np.int64(shape[x.owner.op.axis])
+        launch = self.makers.get(x)
+        if launch is None or launch.arrays:
+            return self.fetch(x)
+        sizes = [self.size(n) for n in launch.sizes]
+        values = interpret(launch.kernel, sizes, [self.number(s) for s in launch.scalars], [])
+        self.known.update(zip(launch.outputs, values, strict=True))
+        return self.known[x]
+
+    def fetch(self, x: Variable) -> Any:
+        """A number that must come from the device."""
+        raise OnDevice(x)
+
+    def size(self, n: int | Variable | None) -> int:
+        """A size."""
+        assert n is not None
+        return n if isinstance(n, int) else int(self.number(n))
+
+    def shape(self, key: Key) -> tuple[int, ...]:
+        """The sizes of a memory or a variable."""
+        return tuple(self.size(n) for n in self.plan.shape(key))
+
+
+def makers(plan: Plan) -> dict[Variable, Launch]:
+    """Which kernel computes a value of rank 0."""
+    return {x: step for step in plan.steps if isinstance(step, Launch) for x in step.outputs}
+
+
+def wanted(plan: Plan) -> list[Variable]:
+    """The numbers that must be known on the host to run a plan: all sizes, and what is compared."""
+    found: dict[Variable, None] = {}
+
+    def add(sizes: Sequence[int | Variable | None]) -> None:
+        found.update((n, None) for n in sizes if isinstance(n, Variable))
+
+    for step in plan.steps:
+        for key in read_by(step):
+            add(plan.shape(key))
+        if isinstance(step, Launch):
+            add(step.sizes)
+        elif isinstance(step, SizesEqual | Assumed):
+            add((step.left, step.right))
+        elif isinstance(step, SameCount):
+            add((*step.before, *step.after))
+        elif isinstance(step, NotEmpty):
+            add((step.size,))
+        elif isinstance(step, Decide):
+            add((step.choice.condition,))
+        elif isinstance(step, Pick):
+            add((step.node.inputs[0],))
+    for x in plan.schedule.graph.outputs:
+        add(plan.shape(x))
+    return list(found)
+
+
+def roots(plan: Plan, numbers: Sequence[Variable]) -> set[Variable] | None:
+    """The inputs of rank 0 that some numbers follow from; None if some follow from what a device computes."""
+    made = makers(plan)
+    inputs = set(plan.schedule.graph.inputs)
+    found: set[Variable] = set()
+    seen: set[Variable] = set()
+    pending = list(numbers)
+    while pending:
+        x = pending.pop()
+        if x in seen or isinstance(x, Constant):
+            continue
+        seen.add(x)
+        if x in inputs:
+            found.add(x)
+        elif x.owner is not None and isinstance(x.owner.op, ShapeOf) and x.owner.inputs[0] in inputs:
+            continue
+        elif x in made and not made[x].arrays:
+            pending += (*made[x].scalars, *made[x].sizes)
+        else:
+            return None
+    return found
+
+
+def is_static(plan: Plan) -> bool:
+    """Whether all steps can be recorded once the sizes are known: no branches, no calls into Python."""
+    if any(isinstance(step, Call | Pick | Decide | Undecide | Window) for step in plan.steps):
+        return False
+    return roots(plan, wanted(plan)) is not None

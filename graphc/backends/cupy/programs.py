@@ -1,0 +1,51 @@
+"""Compiled kernels: each text once in a process, those of a function in one compilation."""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Sequence
+from typing import Any
+
+from graphc.backends.cupy.device import Device, Module
+from graphc.backends.cupy.launches import Prepared
+from graphc.backends.cupy.render import translation_unit
+
+
+class Programs:
+    """The kernels that were compiled for one device."""
+
+    def __init__(self, device: Device) -> None:
+        self.device = device
+        self._modules: dict[str, Module] = {}
+        self._lock = threading.Lock()
+
+    def load(self, launches: Sequence[Prepared]) -> list[Any]:
+        """The kernels of some launches, ready to be run."""
+        names = [self.name(launch) for launch in launches]
+        with self._lock:
+            missing = {n: launch for n, launch in zip(names, launches, strict=True) if n not in self._modules}
+            if missing:
+                module = self.device.compile(source(missing))
+                self._modules.update(dict.fromkeys(missing, module))
+            return [self._modules[name][name] for name in names]
+
+    @staticmethod
+    def name(launch: Prepared) -> str:
+        """A name that says what the kernel does, if only to a machine: equal kernels have equal names."""
+        return f"graphc_{hashlib.sha256(launch.source('kernel').encode()).hexdigest()[:16]}"
+
+
+_of_devices: dict[Device, Programs] = {}
+
+
+def programs_of(device: Device) -> Programs:
+    """The kernels of a device, in this process."""
+    if device not in _of_devices:
+        _of_devices[device] = Programs(device)
+    return _of_devices[device]
+
+
+def source(named: dict[str, Prepared]) -> str:
+    """The CUDA C of some launches."""
+    return translation_unit([launch.source(name) for name, launch in named.items()])

@@ -1,0 +1,203 @@
+"""A function with branches, calls into Python, or sizes that depend on values: its steps run one by one.
+
+Memory is taken when a step needs it.  A value that the host must see, such as the condition of a branch, is waited
+for.  What no kernel and no library of the device computes, the host does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from graphc.backends.cupy.commands import Address, Command, RunKernel, address_of
+from graphc.backends.cupy.device import Buffer
+from graphc.backends.cupy.instance import OnDevice, pointer
+from graphc.backends.cupy.launches import Prepared
+from graphc.backends.cupy.numbers import Numbers
+from graphc.backends.cupy.resident import Resident
+from graphc.backends.cupy.walk import ACTIONS, Refused, Walk
+from graphc.backends.perform import explained, performer
+from graphc.errors import GraphcError
+from graphc.graph.variable import Constant, Variable
+from graphc.kernels.groups import Decide
+from graphc.kernels.steps import Call, Key, Pick, Undecide
+
+if TYPE_CHECKING:
+    from graphc.backends.cupy.executable import CupyExecutable
+
+
+class _Fetched(Numbers):
+    """Numbers of which the device knows some."""
+
+    walk: Stepped
+
+    def fetch(self, x: Variable) -> Any:
+        """Wait for a number that the device computes."""
+        self.known[x] = self.walk.number(x)
+        return self.known[x]
+
+
+class Stepped(Walk):
+    """One call."""
+
+    def __init__(self, executable: CupyExecutable, given: Sequence[Any], shapes: Mapping[Variable, Any]) -> None:
+        self.executable = executable
+        self.device = executable.device
+        inputs = executable.plan.schedule.graph.inputs
+        host = {x: np.asarray(v)[()] for x, v in zip(inputs, given, strict=True) if not x.ndim and _is_host(v)}
+        numbers = _Fetched(executable.plan, shapes, host)
+        numbers.walk = self
+        super().__init__(executable.plan, numbers, self.device.processors)
+        self.buffers: list[Buffer] = []
+        self.pinned: list[Any] = []
+        self.error = self.scratch(4, cleared=True)
+        self._checked = True
+        for x, value in zip(inputs, given, strict=True):
+            self.cells[self.place(x)] = Address(value.address) if isinstance(value, OnDevice) else self.upload(value, x)
+
+    # ---- the walk ----
+
+    def emit(self, command: Command) -> None:
+        """Run it."""
+        command.run(self.device)
+
+    def emit_kernels(self, launches: list[tuple[Prepared, RunKernel]]) -> None:
+        """Run them."""
+        kernels = self.executable.programs.load([p for p, _ in launches])
+        for (prepared, run), kernel in zip(launches, kernels, strict=True):
+            run.kernel = kernel
+            run.run(self.device)
+            self._checked &= "error" not in prepared.extras
+
+    def memory(self, key: Key, nbytes: int) -> Address:
+        """Fresh memory."""
+        return self.scratch(nbytes)
+
+    def scratch(self, nbytes: int, cleared: bool = False) -> Address:
+        """Fresh memory."""
+        buffer = self.device.allocate(max(nbytes, 8))
+        self.buffers.append(buffer)
+        if cleared:
+            self.device.clear(buffer.address, nbytes)
+        return Address(buffer.address)
+
+    def constant(self, x: Constant) -> Address:
+        """A constant, which all calls share, or one that only Python is given."""
+        found = self.executable.constants.get(x)
+        return self.upload(x.data, x) if found is None else found
+
+    def known(self, x: Variable) -> Address:
+        """A number that the host computed."""
+        return self.upload(self.numbers.number(x), x)
+
+    # ---- to the device and back ----
+
+    def upload(self, value: Any, x: Variable) -> Address:
+        """A value from the host."""
+        array = np.ascontiguousarray(value, x.dtype)
+        cell = self.scratch(array.nbytes)
+        staged = self.device.pinned(max(array.nbytes, 1))
+        staged[: array.nbytes] = array.reshape(-1).view(np.uint8)
+        self.pinned.append(staged)  # until the copy has been made
+        self.device.copy(address_of(cell), pointer(staged), array.nbytes)
+        return cell
+
+    def download(self, x: Variable, key: Key | None = None) -> Any:
+        """A value on the host; raises Refused if a check failed before."""
+        shape = self.numbers.shape(x)
+        dtype = np.dtype(x.dtype)
+        nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
+        staged = self.device.pinned(nbytes + 8)
+        self.device.copy(pointer(staged), address_of(self.error), 4)
+        self.device.copy(pointer(staged) + 8, address_of(self.address(x if key is None else key)), nbytes)
+        self.device.synchronize()
+        if not self._checked and staged[:4].view(np.uint32)[0]:
+            raise Refused
+        return staged[8 : 8 + nbytes].view(dtype).reshape(shape).copy()
+
+    def number(self, x: Variable) -> Any:
+        """A number that the device computed."""
+        return self.download(x)[()]
+
+    # ---- steps that are not recorded ----
+
+    def call(self, step: Call) -> None:
+        """A node that the host computes."""
+        node = step.node
+        operands = [x.data if isinstance(x, Constant) else self.operand(x) for x in node.inputs]
+        try:
+            with np.errstate(all="ignore"):
+                results = performer(node)(*operands)
+        except GraphcError:
+            raise
+        except Exception as error:
+            raise explained(error, node, operands) from error
+        for out, result in zip(node.outputs, results, strict=True):
+            array = np.asarray(result, out.dtype)
+            self.numbers.shapes[out] = array.shape
+            if not out.ndim:
+                self.numbers.known[out] = array[()]
+            self.cells[self.place(out)] = self.upload(array, out)
+
+    def operand(self, x: Variable) -> Any:
+        """The value of a node's input on the host."""
+        return np.asarray(self.numbers.known[x] if x in self.numbers.known else self.download(x))
+
+    def undecide(self, step: Undecide) -> None:
+        """A choice that may never be made."""
+        self.taken[step.choice] = None
+
+    def decide(self, step: Decide) -> None:
+        """A choice."""
+        self.taken[step.choice] = bool(self.numbers.number(step.choice.condition))
+
+    def pick(self, step: Pick) -> None:
+        """The results of the branch that ran."""
+        node = step.node
+        count = len(node.outputs)
+        first = 1 if self.numbers.number(node.inputs[0]) else 1 + count
+        for out, x in zip(node.outputs, node.inputs[first : first + count], strict=True):
+            self.cells[self.place(out)] = self.address(x)
+            if out.ndim:
+                self.numbers.shapes[out] = self.numbers.shape(x)
+            elif x in self.numbers.known:
+                self.numbers.known[out] = self.numbers.known[x]
+
+    # ---- results ----
+
+    def results(self, returned: int, to_host: bool) -> list[Any]:
+        """What is handed back."""
+        outputs = self.plan.schedule.graph.outputs[:returned]
+        keys = self.plan.results[:returned]
+        if not to_host:
+            return [self._owned(x, key).array for x, key in zip(outputs, keys, strict=True)]
+        return [self.download(x, key) for x, key in zip(outputs, keys, strict=True)]
+
+    def new_values(self, returned: int) -> list[Resident]:
+        """The new values of shared variables; raises Refused if a check failed."""
+        outputs = self.plan.schedule.graph.outputs[returned:]
+        new = [self._owned(x, key) for x, key in zip(outputs, self.plan.results[returned:], strict=True)]
+        if not self._checked:
+            staged = self.device.pinned(4)
+            self.device.copy(pointer(staged), address_of(self.error), 4)
+            self.device.synchronize()
+            if staged.view(np.uint32)[0]:
+                raise Refused
+        return new
+
+    def _owned(self, x: Variable, key: Key) -> Resident:
+        """A result in memory of its own."""
+        made = Resident(self.device, x.dtype, self.numbers.shape(x))
+        self.device.copy(made.address, address_of(self.address(key)), made.nbytes)
+        return made
+
+
+def _is_host(value: Any) -> bool:
+    return not isinstance(value, OnDevice)
+
+
+ACTIONS |= {
+    Call: Stepped.call, Undecide: Stepped.undecide, Decide: Stepped.decide, Pick: Stepped.pick,
+}  # fmt: skip

@@ -1,0 +1,211 @@
+"""A walk through the steps of a plan, when all sizes are known: which commands they are.
+
+Who walks says where memory is, and what becomes of a command: a static function keeps them all (instance.py), another
+runs each at once (stepped.py).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import math
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from graphc.backends.base import GuardFailed
+from graphc.backends.cupy.arena import aligned
+from graphc.backends.cupy.commands import Address, Command, Multiply, Operand, RunKernel
+from graphc.backends.cupy.launches import Prepared, Sequel, does_nothing, prepare
+from graphc.backends.cupy.numbers import Numbers
+from graphc.graph.predicates import Choice, Predicate
+from graphc.graph.variable import Constant, Variable
+from graphc.kernels.launch import Launch
+from graphc.kernels.plan import Plan
+from graphc.kernels.steps import Assumed, Key, NotEmpty, Product, SameCount, SizesEqual, Step
+from graphc.kernels.views import View
+from graphc.ops.shape import ShapeOf
+
+
+class Mistaken(Exception):
+    """Two sizes are not equal that the plan takes to be: another plan must run."""
+
+
+class Refused(Exception):
+    """A check failed; the reference knows what the error is."""
+
+
+class Walk:
+    """One pass over the steps."""
+
+    def __init__(self, plan: Plan, numbers: Numbers, processors: int) -> None:
+        self.plan = plan
+        self.numbers = numbers
+        self.processors = processors
+        self.cells: dict[Key, Address] = {}
+        self.error = Address()
+        self.taken: dict[Choice, bool | None] = {}
+        self._known: dict[Variable, bool] = {}
+
+    # ---- what a walk decides ----
+
+    def emit(self, command: Command) -> None:
+        """What becomes of a command."""
+        raise NotImplementedError
+
+    def emit_kernels(self, launches: list[tuple[Prepared, RunKernel]]) -> None:
+        """What becomes of launches, whose kernels may have to be compiled."""
+        raise NotImplementedError
+
+    def memory(self, key: Key, nbytes: int) -> Address:
+        """Where an array is to be, or a number that is computed on the device."""
+        raise NotImplementedError
+
+    def scratch(self, nbytes: int, cleared: bool = False) -> Address:
+        """Memory for a launch alone; a cleared one is 0 before the first launch, and left so."""
+        raise NotImplementedError
+
+    def constant(self, x: Constant) -> Address:
+        """Where a constant is."""
+        raise NotImplementedError
+
+    def known(self, x: Variable) -> Address:
+        """Where a number is put that the host computed."""
+        raise NotImplementedError
+
+    # ---- steps ----
+
+    def run(self) -> None:
+        """All steps that are to run."""
+        for step, when in zip(self.plan.steps, self.plan.whens, strict=True):
+            if self.holds(when):
+                self.step(step)
+
+    def holds(self, when: Predicate) -> bool:
+        """Whether one of the branches of a predicate was taken."""
+        return not when or any(self.taken.get(choice) is branch for choice, branch in when)
+
+    def step(self, step: Step) -> None:
+        """One step."""
+        ACTIONS[type(step)](self, step)
+
+    def launch(self, step: Launch) -> None:
+        """A kernel, as its launches."""
+        if not step.arrays and all(map(self.is_known, step.outputs)):
+            return  # the host has the numbers
+        size_of = dict(zip(step.kernel.sizes, map(self.numbers.size, step.sizes), strict=True)).__getitem__
+        places = [self.place(key) for key in step.arrays]
+        written = {p for p, a in zip(places, step.kernel.arrays, strict=True) if a in step.kernel.written}
+        aliased = len(set(places)) < len(places) and bool(written)
+        sequel: Sequel = prepare(step.kernel, size_of, self.processors, aliased)
+        used = {x for launch in sequel.launches for x in launch.kernel.kernel.arrays}
+        where: dict[Any, Address] = {}
+        for a, key in zip(step.kernel.arrays, step.arrays, strict=True):
+            if a in used:
+                where[a] = self.address(key)
+        where |= {s: self.address(x) for s, x in zip(step.kernel.scalars, step.scalars, strict=True)}
+        where |= {o: self.address(x) for o, x in zip(step.kernel.outputs, step.outputs, strict=True)}
+        where |= {a: self.scratch(8) for a in sequel.kept}
+        made = [(p, self._run(p, size_of, where)) for p in sequel.launches if not does_nothing(p, size_of)]
+        if made:
+            self.emit_kernels(made)
+
+    def _run(self, launch: Prepared, size_of: Callable[[Any], int], where: dict[Any, Address]) -> RunKernel:
+        kernel = launch.kernel.kernel
+        cells: list[Any] = [ctypes.c_longlong(size_of(n)) for n in kernel.sizes]
+        cells += [where[x] for x in (*kernel.scalars, *kernel.arrays, *kernel.outputs)]
+        machine: dict[str, Callable[[], Address]] = {
+            "error": lambda: self.error,
+            "parts": lambda: self.scratch(8 * launch.totals * launch.grid),
+            "ticket": lambda: self.scratch(4, cleared=True),
+            "rows": lambda: self.scratch(launch.row_bytes),
+        }
+        cells += [machine[name]() for name in launch.extras]
+        return RunKernel.of(launch.grid, launch.kernel.block, tuple(cells))
+
+    def product(self, step: Product) -> None:
+        """A product of matrices."""
+        (out,) = step.node.outputs
+        x, y = (self._operand(seen, v) for seen, v in zip((step.x, step.y), step.node.inputs, strict=True))
+        rows, columns = self.numbers.shape(out)
+        self.emit(Multiply(out.dtype, x, y, Operand(self.address(out), rows, columns, max(columns, 1))))
+
+    def _operand(self, seen: View, x: Variable) -> Operand:
+        rows, columns = self.numbers.shape(x)
+        shape = self.numbers.shape(seen.base)
+        strides = [math.prod(shape[d + 1 :]) for d in range(len(shape))]
+        down, right = (1 if d is None else strides[d] for d in seen.dims)
+        cell = self.address(seen.base)
+        if columns == 1 or right == 1:
+            return Operand(cell, rows, columns, max(down, columns, 1))
+        return Operand(cell, rows, columns, max(right, rows, 1), transposed=True)
+
+    def sizes_equal(self, step: SizesEqual) -> None:
+        """A guard."""
+        left, right = self.numbers.size(step.left), self.numbers.size(step.right)
+        if left != right:
+            raise GuardFailed(step.guard, left, right)
+
+    def assumed(self, step: Assumed) -> None:
+        """An assumption."""
+        if self.numbers.size(step.left) != self.numbers.size(step.right):
+            raise Mistaken
+
+    def same_count(self, step: SameCount) -> None:
+        """Before and after a reshape."""
+        before, after = ([self.numbers.size(n) for n in sizes] for sizes in (step.before, step.after))
+        if math.prod(before) != math.prod(after) or min(after, default=0) < 0:
+            raise Refused
+
+    def not_empty(self, step: NotEmpty) -> None:
+        """What has a largest element."""
+        if self.numbers.size(step.size) == 0:
+            raise Refused
+
+    # ---- where things are ----
+
+    def place(self, key: Key) -> Key:
+        """The memory that a variable is in, or that a memory stands for."""
+        if isinstance(key, Variable):
+            key = self.plan.home.get(key, key)
+        return self.plan.regions.get(key, key)
+
+    def is_known(self, x: Variable) -> bool:
+        """Whether a number is the same in all calls of these sizes."""
+        if x not in self._known:
+            launch = self.numbers.makers.get(x)
+            if x.owner is not None and isinstance(x.owner.op, ShapeOf):
+                known = x.owner.inputs[0] in self.numbers.shapes
+            else:
+                known = launch is not None and not launch.arrays and all(map(self.is_known, launch.scalars))
+            self._known[x] = known or isinstance(x, Constant)
+        return self._known[x]
+
+    def address(self, key: Key) -> Address:
+        """The cell of an array, or of a number."""
+        place = self.place(key)
+        found = self.cells.get(place)
+        if found is None:
+            if isinstance(place, Variable) and not place.ndim and self.is_known(place):
+                found = self.known(place)
+            elif isinstance(place, Constant):
+                found = self.constant(place)
+            else:
+                found = self.memory(place, self.nbytes(key))
+            self.cells[place] = found
+        return found
+
+    def nbytes(self, key: Key) -> int:
+        """How much memory an array takes."""
+        if not key.ndim:
+            return 8
+        shape = self.numbers.shape(key)
+        if min(shape) < 0:
+            raise Refused
+        return aligned(math.prod(shape) * np.dtype(key.dtype).itemsize)
+
+
+ACTIONS: dict[type, Callable[..., None]] = {
+    Launch: Walk.launch, Product: Walk.product, SizesEqual: Walk.sizes_equal, Assumed: Walk.assumed,
+    SameCount: Walk.same_count, NotEmpty: Walk.not_empty,
+}  # fmt: skip
