@@ -40,11 +40,14 @@ from graphc.kernels.loopir import (
     Loop,
     Number,
     Output,
+    Position,
+    Require,
     Shifted,
     Size,
     Statement,
     Store,
     Value,
+    defines,
     uses,
 )
 from graphc.kernels.stages import Stage, staged
@@ -104,6 +107,9 @@ class _Mapper:
         """The launch of one stage."""
         if stage.loop is None:
             return self._kernel((*stage.before, Once(stage.after)), (), (), (WARP, 1))
+        ordered = _ordered(stage.loop)
+        if ordered:
+            return self._in_order(stage, ordered)
         nest = _turned(_nest(stage.loop))
         rows = _rows(nest)
         top, block = self._spread(nest, rows)
@@ -132,6 +138,19 @@ class _Mapper:
             frozenset(s.array for s in walk((*body, *finish)) if isinstance(s, Store | Accumulate)) & frozenset(arrays),
         )
         return GpuKernel(own, body, finish, rows, block)
+
+    def _in_order(self, stage: Stage, ordered: set[Axis]) -> GpuKernel:
+        """A launch of a loop that stores to the same place several times: one thread has all iterations that may."""
+        assert stage.loop is not None
+        nest = _flattened(_nest(stage.loop))
+        free = tuple(axis for axis in nest.axes if axis not in ordered)
+        if nest.inner or nest.carries or not free or not self.extent(nest.axes):
+            return self._kernel((*stage.before, Once((stage.loop, *stage.after))), (), (), (WARP, 1))
+        body = _marked(nest.body, free)
+        for axis in reversed([axis for axis in nest.axes if axis in ordered]):
+            body = (Loop(axis, body),)
+        beside = (Once(stage.after),) if stage.after else ()
+        return self._kernel((*stage.before, *beside, Spread(free, GRID, body)), (), (), (THREADS, 1))
 
     def _spread(self, nest: _Nest, rows: tuple[Array, ...]) -> tuple[Spread, tuple[int, int]]:
         """The outermost loop, and the shape of a block."""
@@ -215,7 +234,11 @@ def _turned(nest: _Nest) -> _Nest:
 def _flattened(nest: _Nest) -> _Nest:
     """A nest that computes in its innermost loop what it computed before it: again and again, but in any order."""
     *before, last = nest.body
-    if not isinstance(last, Loop) or nest.carries or not all(isinstance(s, Let | Load | Number) for s in before):
+    if (
+        not isinstance(last, Loop)
+        or nest.carries
+        or not all(isinstance(s, Let | Load | Number | Position | Extent | Require) for s in before)
+    ):
         return nest
     inner = _flattened(_nest(last))
     return nest if inner.carries else _Nest((*nest.axes, *inner.axes), (*before, *inner.body), ())
@@ -236,12 +259,54 @@ def _marked(statements: Sequence[Statement], axes: Sequence[Axis], by_parts: boo
     return tuple(result)
 
 
+def _ordered(loop: Loop) -> set[Axis]:
+    """The axes whose iterations may store to the same place, so that the last one must come last.
+
+    An index that follows from the number of the iteration alone, as those of slices do, is another in each.
+    """
+    axes: dict[Axis, None] = {}
+    follows: dict[Value, Axis] = {}
+    varying: set[Value] = set()
+    stores: list[tuple[Store, tuple[Axis, ...]]] = []
+
+    def visit(statements: Sequence[Statement], around: tuple[Axis, ...]) -> None:
+        for s in statements:
+            if isinstance(s, Loop):
+                axes[s.axis] = None
+                visit(s.body, (*around, s.axis))
+                varying.update(carry.out for carry in s.carries)
+            elif isinstance(s, Position):
+                follows[s.out] = s.axis
+            elif isinstance(s, Let) and s.op.name in ("add", "sub", "mul"):
+                found = [follows[x] for x in s.args if x in follows]
+                if len(found) == 1 and not any(x in varying for x in s.args):
+                    follows[s.out] = found[0]
+                elif found or any(x in varying for x in s.args):
+                    varying.add(s.out)
+            elif isinstance(s, Let | Load):
+                varying.update(defines(s))
+            elif isinstance(s, Store) and any(isinstance(i, Value) for i in s.index):
+                stores.append((s, around))
+
+    visit((loop,), ())
+    result: set[Axis] = set()
+    for s, around in stores:
+        plain = {i.axis if isinstance(i, Shifted) else i for i in s.index if isinstance(i, Axis | Shifted)}
+        plain |= {follows[i] for i in s.index if isinstance(i, Value) and i in follows}
+        result |= {axis for axis in around if axis not in plain}
+    return result
+
+
 def _rows(nest: _Nest) -> tuple[Array, ...]:
     """The arrays that an iteration keeps for itself: it stores to them without saying which iteration it is."""
     found: dict[Array, None] = {}
     for loop in nest.inner:
         for s in walk((loop,)):
-            if isinstance(s, Store) and not set(nest.axes) <= set(s.index):
+            if (
+                isinstance(s, Store)
+                and all(isinstance(i, Axis) for i in s.index)
+                and not set(nest.axes) <= set(s.index)
+            ):
                 found[s.array] = None
     return tuple(found)
 

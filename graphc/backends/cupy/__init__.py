@@ -6,9 +6,9 @@ from graphc.backends.base import Executable
 from graphc.backends.cupy import spelling
 from graphc.backends.cupy.device import current
 from graphc.backends.cupy.executable import CupyExecutable
+from graphc.backends.cupy.hosted import Hosted
 from graphc.backends.cupy.programs import programs_of
 from graphc.backends.cupy.spelling import known
-from graphc.errors import BackendError
 from graphc.graph.op import Op
 from graphc.kernels.drafts import kernel_ops
 from graphc.kernels.plan import Unplanned, plan
@@ -17,12 +17,12 @@ from graphc.schedule.schedule import Schedule
 
 
 def compile(schedule: Schedule) -> Executable:
-    """Make a schedule run on the current GPU."""
+    """Make a schedule run on the current GPU.  One that kernels cannot run yet is run on the host, and says so."""
     device = current()
     try:
         made = plan(schedule, kernel_ops(spelling.spells), windows=False)
     except Unplanned as reason:
-        raise BackendError(f"backend 'cupy' cannot run this function yet: {reason}.  Use backend='auto'") from None
+        return Hosted(schedule, device, str(reason))
     return CupyExecutable(schedule, made, device, programs_of(device))
 
 
