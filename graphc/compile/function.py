@@ -6,23 +6,21 @@ import inspect
 import itertools
 import keyword
 import re
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
-
-import numpy as np
 
 from graphc.backends.base import Calling, Executable, FastEntry, GuardFailed
 from graphc.backends.base import backend as backend_named
 from graphc.compile.entry import Entry
 from graphc.compile.inspect import Maker, Profile
 from graphc.compile.pipeline import Variant, collector_paused, compile_variant
-from graphc.compile.signature import In, OutputForm, Signature, Updates, filtered, signature
+from graphc.compile.signature import In, OutputForm, Signature, Updates, signature
+from graphc.compile.state import State
+from graphc.compile.variants import Ones, Variants
 from graphc.configuration import BACKENDS, MODES, NUMERICS, config
-from graphc.errors import ShapeError, describe, explain
+from graphc.errors import describe, explain
 from graphc.graph.bindings import ops
-from graphc.graph.fgraph import Axis, FunctionGraph, Guard
+from graphc.graph.fgraph import FunctionGraph
 from graphc.graph.flat import FlatGraph, flatten
 from graphc.graph.op import Op
 from graphc.graph.shared import Cell, SharedVariable
@@ -30,9 +28,6 @@ from graphc.graph.traverse import inputs_of, rebuild
 from graphc.graph.variable import Variable, operand
 from graphc.rewrites.engine import Applied
 from graphc.schedule.schedule import RESERVED, Schedule
-
-# How many broadcast patterns of one function are kept compiled.
-KEPT_VARIANTS = 8
 
 # What `inspect.signature` says of a function, whatever its calls go through.
 _SIGNATURE = inspect.signature(lambda *args, **kwargs: None)
@@ -60,11 +55,11 @@ class Function:
         self._cells = [entry.cell for entry in spec.inputs]
         self._positions = {e.name: i for i, e in enumerate(spec.inputs) if e.name is not None}
         self._state_cells = [cell for cell in self._cells if cell is not None]
-        self.variants: OrderedDict[frozenset[Axis], Variant] = OrderedDict()
-        self._compiling = threading.RLock()
+        self._variants = Variants(self._compile)
+        self.variants = self._variants.kept
         self._plain = type(self)
-        self._fast: dict[frozenset[Axis], tuple[Executable, FastEntry | None, type[Function]]] = {}
-        self._use(self._first_variant())
+        self._fast: dict[Ones, tuple[Executable, FastEntry | None, type[Function]]] = {}
+        self._use(self._variants.first(spec.shared))
         self.trust_input = False
 
     def _use(self, variant: Variant) -> None:
@@ -193,94 +188,16 @@ class Function:
 
     # ---- variants ----
 
-    def _present_ones(self) -> frozenset[Axis]:
-        """The axes of shared variables whose present size is 1."""
-        return frozenset(
-            (x, axis)
-            for x in self._spec.shared
-            for axis, (size, known) in enumerate(zip(x.container.value.shape, x.type.shape, strict=True))
-            if size == 1 and known is None
-        )
-
-    def _first_variant(self) -> Variant:
-        """The variant for the present values of shared variables, unless no call could succeed with these."""
-        try:
-            return self._variant(self._present_ones())
-        except ShapeError:
-            return self._variant(frozenset())
-
-    def _variant(self, ones: frozenset[Axis]) -> Variant:
-        with self._compiling:
-            found = self.variants.get(ones)
-            if found is None:
-                with collector_paused():
-                    found = compile_variant(self._spec, self._backend, self.numerics, _identifier(self.name), ones)
-                self.variants[ones] = found
-                while len(self.variants) > KEPT_VARIANTS:
-                    self.variants.popitem(last=False)
-            self.variants.move_to_end(ones)
-            return found
+    def _compile(self, ones: Ones) -> Variant:
+        """The variant in which some axes have size 1."""
+        with collector_paused():
+            return compile_variant(self._spec, self._backend, self.numerics, _identifier(self.name), ones)
 
     def other_variant(self, values: Sequence[Any], failure: GuardFailed) -> tuple[Any, ...]:
         """Run the variant that fits these values, compiling it if need be; ShapeError if none can."""
-        variant = self._latest
-        # Another thread may have changed to another variant since: then the failure says nothing about this one.
-        stale = failure.guard not in variant.graph.guards
-        for _ in range(10_000):
-            if not stale:
-                variant = self._variant(self._adapted(variant, values, failure))
-            stale = False
-            try:
-                results = variant.executable.run(values)
-            except GuardFailed as next_failure:
-                failure = next_failure
-                continue
-            self._use(variant)
-            return results
-        raise AssertionError("no variant fits")
-
-    def _adapted(self, variant: Variant, values: Sequence[Any], failure: GuardFailed) -> frozenset[Axis]:
-        guard = failure.guard
-        if guard.node is None:  # an assumed 1 is none
-            (axis, _) = guard.axes
-            return frozenset(one for one in variant.ones if one != axis)
-        new: set[Axis] = set()
-        if guard.broadcasts:
-            sides = zip((failure.left, failure.right), guard.axes, strict=True)
-            new = {axis for size, axis in sides if size == 1 and axis is not None}
-            new |= self._ones_among(variant, values, guard)
-        new -= variant.ones
-        if not new:
-            raise ShapeError(self._disagreement(variant, values, failure))
-        return variant.ones | new
-
-    @staticmethod
-    def _ones_among(variant: Variant, values: Sequence[Any], guard: Guard) -> set[Axis]:
-        """The axes of inputs that are 1 now and were assumed to be as long as the two that differ."""
-        table = variant.built.table
-        concerned = {table.find(guard.left), table.find(guard.right)}
-        found: set[Axis] = set()
-        for leaf, value in zip(variant.built.inputs, values, strict=True):
-            for axis, size in enumerate(variant.built.shape(leaf)):
-                if size in concerned and np.shape(value)[axis] == 1:
-                    user = variant.built.origin(leaf)
-                    found.add((user[0] if user else leaf, axis))
-        return found
-
-    def _disagreement(self, variant: Variant, values: Sequence[Any], failure: GuardFailed) -> str:
-        node = failure.guard.node
-        assert node is not None
-        known = {
-            (variant.built.origin(leaf) or [leaf])[0]: value
-            for leaf, value in zip(variant.built.inputs, values, strict=True)
-        }
-        rows = [operand(x) + (f", here {describe(known[x])}" if x in known else "") for x in node.inputs]
-        for size, axis in zip((failure.left, failure.right), failure.guard.axes, strict=True):
-            if axis is not None and axis[0] not in node.inputs:
-                rows.append(f"axis {axis[1]} of {axis[0]!r} has size {size}")
-        hint = "sizes must be equal" + (", or 1 to broadcast" if failure.guard.broadcasts else "")
-        headline = f"{self}: {node.op}: sizes {failure.left} and {failure.right} do not agree"
-        return explain(headline, rows, node.site, hint)
+        variant, results = self._variants.run(self._latest, values, failure, self)
+        self._use(variant)
+        return results
 
     # ---- looking inside ----
 
@@ -359,8 +276,7 @@ class Function:
 
     def free(self) -> None:
         """Forget all variants but the last used, and give back the memory that is kept from call to call."""
-        while len(self.variants) > 1:
-            self.variants.popitem(last=False)
+        self._variants.forget()
         for _, fast, _ in self._fast.values():
             if fast is not None:
                 fast.free()
@@ -450,36 +366,6 @@ class _Missing:
 
 
 _MISSING = _Missing()
-
-
-class State:
-    """The inputs of a function that have a value, by variable or by name."""
-
-    def __init__(self, function: Function, cells: bool = False) -> None:
-        self._function = function
-        self._as_cells = cells
-
-    def _entry(self, key: Variable | str) -> In:
-        for entry in self._function.inputs:
-            if (entry.variable is key or (isinstance(key, str) and entry.name == key)) and entry.cell is not None:
-                return entry
-        known = ", ".join(str(e.name) for e in self._function.inputs if e.cell is not None) or "none"
-        raise KeyError(f"{self._function}: no input {key} with a value; inputs that have one: {known}")
-
-    def __getitem__(self, key: Variable | str) -> Any:
-        cell = self._entry(key).cell
-        assert cell is not None
-        return cell if self._as_cells else cell.value.copy()
-
-    def __setitem__(self, key: Variable | str, value: Any) -> None:
-        entry = self._entry(key)
-        assert entry.cell is not None
-        new = filtered(entry.variable, value, entry.strict, entry.allow_downcast).copy()
-        with entry.cell.lock:
-            entry.cell.value = new
-
-    def __iter__(self) -> Iterator[Any]:
-        return (e.name if e.name is not None else e.variable for e in self._function.inputs if e.cell is not None)
 
 
 def _interleaved(updates: Sequence[tuple[Variable, Variable]]) -> Iterator[Variable]:

@@ -143,46 +143,9 @@ class Drafter:
         others: tuple[tuple[Variable, Axes], ...],
     ) -> Draft:
         """Indexing: the domain is the shape of ``x[index]``; operands: x, the arguments of the index, others."""
-        op: Any = node.op
-        is_read = isinstance(op, Subtensor)
+        is_read = isinstance(node.op, Subtensor)
         seen = view(x) if is_read else View(node.outputs[0], tuple(range(x.ndim)))
-        sizes = self.graph.shape(x)
-        arrays = [g[0] for entry, g in entries(op.pattern, arguments) if entry == "array"]
-        rank = max((a.ndim for a in arrays), default=0)
-        reads: list[tuple[Variable, Axes]] = []
-        along: list[Along] = []
-        axis = 0
-        first_array: int | None = None
-        for dimension, (entry, given) in enumerate(entries(op.pattern, arguments)):
-            if entry.startswith("slice:"):
-                start, step = given[0], 1 if given[2] is None else int(given[2].data)
-                whole = domain[axis] is sizes[dimension] or domain[axis] == 1 == sizes[dimension]
-                if step == 1 and whole and domain[axis] is not None:
-                    start = None  # it cannot begin elsewhere
-                is_part = step != 1 or not whole
-                along.append(Along(axis, None if start is None else len(reads) + 1, step, is_part=is_part))
-                if start is not None:
-                    reads.append((start, ()))
-                axis += 1
-            elif entry == "array":
-                if first_array is None:
-                    first_array, axis = axis, axis + rank
-                if rank == 1 and self._counts(given[0], sizes[dimension]):
-                    along.append(Along(first_array))
-                    continue
-                index = tuple(range(first_array, first_array + rank))
-                shape = self.graph.shape(given[0])
-                axes = tuple(None if n == 1 else a for a, n in zip(index, shape, strict=True))
-                along.append(Along(None, len(reads) + 1, by_element=True))
-                base, dims = view(given[0]).base, view(given[0]).dims
-                mapped: list[int | None] = [None] * base.ndim
-                for a, d in zip(axes, dims, strict=True):
-                    if d is not None:
-                        mapped[d] = a
-                reads.append((base, tuple(mapped)))
-            else:
-                along.append(Along(None, len(reads) + 1))
-                reads.append((given[0], ()))
+        along, reads = self._along(node.op, self.graph.shape(x), domain, arguments)
         if any(d is None and a.start is not None for d, a in zip(seen.dims, along, strict=True)):
             seen = View(x, tuple(range(x.ndim)))  # an index into a dimension that is not in memory is checked as well
         # In the order of the dimensions in memory.
@@ -196,6 +159,49 @@ class Drafter:
         if is_read and not reads and all(a.is_plain for a in index_of):
             return Draft(node, domain, ((seen.base, own),), axes, None)  # everything, in order
         return Draft(node, domain, ((seen.base, own), *reads, *others), axes, None, index_of)
+
+    def _along(
+        self, op: Any, sizes: Shape, domain: Shape, arguments: Sequence[Variable]
+    ) -> tuple[list[Along], list[tuple[Variable, Axes]]]:
+        """How each dimension of an indexed array is read, and what the index is read from: operands 1, 2, ..."""
+        given_at = list(entries(op.pattern, arguments))
+        rank = max((given[0].ndim for entry, given in given_at if entry == "array"), default=0)
+        along: list[Along] = []
+        reads: list[tuple[Variable, Axes]] = []
+        axis = 0
+        first_array: int | None = None
+        for size, (entry, given) in zip(sizes, given_at, strict=True):
+            if entry.startswith("slice:"):
+                start, step = given[0], 1 if given[2] is None else int(given[2].data)
+                whole = domain[axis] is size or domain[axis] == 1 == size
+                if step == 1 and whole and domain[axis] is not None:
+                    start = None  # it cannot begin elsewhere
+                is_part = step != 1 or not whole
+                along.append(Along(axis, None if start is None else len(reads) + 1, step, is_part=is_part))
+                if start is not None:
+                    reads.append((start, ()))
+                axis += 1
+            elif entry == "array":
+                if first_array is None:
+                    first_array, axis = axis, axis + rank
+                if rank == 1 and self._counts(given[0], size):
+                    along.append(Along(first_array))
+                    continue
+                along.append(Along(None, len(reads) + 1, by_element=True))
+                reads.append(self._indices(given[0], first_array))
+            else:
+                along.append(Along(None, len(reads) + 1))
+                reads.append((given[0], ()))
+        return along, reads
+
+    def _indices(self, x: Variable, first: int) -> tuple[Variable, Axes]:
+        """An array of indices, whose dimensions lie along the axes from `first` on: what it is read from, and how."""
+        seen = view(x)
+        axes: list[int | None] = [None] * seen.base.ndim
+        for axis, (d, size) in enumerate(zip(seen.dims, self.graph.shape(x), strict=True), first):
+            if d is not None:
+                axes[d] = None if size == 1 else axis
+        return seen.base, tuple(axes)
 
     def _counts(self, x: Variable, size: Size) -> bool:
         """Whether `x` is 0, 1, 2, ... up to a size."""

@@ -70,6 +70,11 @@ class Member:
     index: tuple[Along, ...] = ()
     """For indexing: how each dimension of the first operand is read or written."""
 
+    @property
+    def scatters(self) -> bool:
+        """Whether it writes to an indexed array."""
+        return bool(self.index) and self.closed
+
 
 @dataclass(eq=False)
 class Group:

@@ -11,10 +11,11 @@ from graphc.kernels.groups import Group, Member
 from graphc.kernels.hoist import hoisted
 from graphc.kernels.launch import Launch, Memory
 from graphc.kernels.loopir import Kernel
-from graphc.kernels.lower import known_exponent, lowered
+from graphc.kernels.lower import lowered
 from graphc.kernels.prune import pruned
 from graphc.kernels.shapes import Shapes
 from graphc.kernels.sharing import shared
+from graphc.kernels.statements import known_exponent
 from graphc.ops.indexing import IncSubtensor
 from graphc.ops.reduction import Reduction
 from graphc.ops.shape import ARange

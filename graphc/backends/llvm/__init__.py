@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from graphc.backends.base import Executable
+from graphc.backends.base import Executable, backend
 from graphc.backends.llvm import spelling
 from graphc.backends.llvm.executable import LlvmExecutable
 from graphc.backends.llvm.spelling import known
@@ -18,10 +18,8 @@ def compile(schedule: Schedule) -> Executable:
     try:
         return LlvmExecutable(schedule, plan(schedule, kernel_ops(spelling.spells)))
     except Unplanned as reason:
-        from graphc.backends.numpy.executable import compile as with_numpy
-
-        executable = with_numpy(schedule)
-        executable.source = f"# run by NumPy: {reason}\n{executable.source}"
+        executable = backend("numpy").compile(schedule)
+        executable.source = f"# run by NumPy: {reason}\n{executable.source}"  # type: ignore[misc]
         return executable
 
 

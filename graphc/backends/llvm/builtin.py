@@ -24,6 +24,7 @@ from graphc.backends.llvm.entry import (
     TABLES,
     machine_code,
 )
+from graphc.backends.llvm.once import once
 from graphc.backends.llvm.program import Place, Program, Slot
 from graphc.graph.shared import Cell, Exclusive
 from graphc.graph.types import TensorType
@@ -215,7 +216,7 @@ class _MethodDef(ctypes.Structure):
 _METH_KEYWORDS, _METH_FASTCALL = 0x2, 0x80
 
 
-@cache
+@once
 def _definition(function: int) -> _MethodDef:
     """The description of the builtin, which all builtins refer to for ever."""
     return _MethodDef(b"function", function, _METH_FASTCALL | _METH_KEYWORDS, b"A compiled function.")

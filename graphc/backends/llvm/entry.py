@@ -31,11 +31,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from functools import cache
 from pathlib import Path
 
 from graphc.backends.llvm import capi
 from graphc.backends.llvm.link import Code, link
+from graphc.backends.llvm.once import once
 from graphc.backends.llvm.target import host
 
 # The tables.  All fields are words; one whose name ends in _end is the address after a table.
@@ -88,7 +88,7 @@ _NUMBERS: dict[str, int | str] = {
 }
 
 
-@cache
+@once
 def machine_code(arrays: bool) -> Code | None:
     """The entry for this process, or None where objects do not look as it expects.
 

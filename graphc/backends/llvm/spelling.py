@@ -12,7 +12,7 @@ from graphc.backends.llvm import math
 from graphc.backends.llvm.emit import ITEMSIZE, Builder, Kind, Value
 from graphc.graph.op import Op
 from graphc.graph.variable import Apply, Constant
-from graphc.kernels.lower import MOST_SQUARINGS
+from graphc.kernels.statements import MOST_SQUARINGS
 from graphc.ops.declare import Elementwise
 from graphc.ops.elementwise import Cast, Fill, Identity
 from graphc.ops.indexing import IncSubtensor, Subtensor

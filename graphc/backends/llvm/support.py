@@ -13,6 +13,7 @@ from functools import cache
 
 from graphc.backends.llvm import blas, matmul
 from graphc.backends.llvm.link import Code, link
+from graphc.backends.llvm.once import once
 from graphc.backends.llvm.target import Target
 
 # The first words of every frame: table and number of steps of the prologue and of the body.
@@ -299,7 +300,7 @@ _STEPS = {
 }  # fmt: skip
 
 
-@cache
+@once
 def support(target: Target) -> Code:
     """The functions drive, prologue, body, holds, and the steps."""
     entries = [_driven("prologue", PROLOGUE_TABLE, PROLOGUE_COUNT), _driven("body", BODY_TABLE, BODY_COUNT)]
@@ -307,7 +308,7 @@ def support(target: Target) -> Code:
     return link(text, target, ["drive", "prologue", "body", "holds", *_STEPS])
 
 
-@cache
+@once
 def product(dtype: str, target: Target) -> Code:
     """The step ``product_DTYPE``; slots: a, its row and column strides, b, its strides, c, m, n, k, scratch memory."""
     name = matmul.symbol(dtype)

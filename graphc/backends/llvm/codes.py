@@ -1,0 +1,37 @@
+"""The machine code of this process: what has the same text is compiled once."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from graphc.backends.llvm.link import Code, link
+from graphc.backends.llvm.render import render
+from graphc.backends.llvm.target import Target
+from graphc.kernels.loopir import Kernel
+
+# So many pieces of code are kept for functions to come.  Those that are used live as long as who uses them.
+MOST_KEPT = 4000
+
+_kept: dict[tuple[str, Target], Code] = {}
+"""The piece that was used last is the last."""
+_compiling = threading.Lock()
+
+
+def compiled(kernel: Kernel, target: Target) -> Code:
+    """The machine code of a kernel, as the function ``kernel``."""
+    return _found((kernel.text, target), lambda: link(render(kernel, target, "kernel"), target, ["kernel"]))
+
+
+def linked(text: str, target: Target, exports: tuple[str, ...], symbols: dict[str, int]) -> Code:
+    """The machine code of a module's text."""
+    return _found((text, target), lambda: link(text, target, exports, symbols))
+
+
+def _found(key: tuple[str, Target], make: Callable[[], Code]) -> Code:
+    with _compiling:
+        code = _kept.pop(key, None) or make()
+        _kept[key] = code
+        if len(_kept) > MOST_KEPT:
+            del _kept[next(iter(_kept))]
+        return code
