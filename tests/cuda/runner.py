@@ -1,4 +1,4 @@
-"""Runs a kernel of the loop IR the GPU's way, on the device that stands for one: mapped, written as CUDA C, launched."""
+"""Runs a kernel of the loop IR as a GPU does: mapped to threads, written as CUDA C, launched on the device of the tests."""
 
 from __future__ import annotations
 
