@@ -1,4 +1,4 @@
-"""Runs a kernel of the loop IR as a GPU does: mapped to threads, written as CUDA C, launched on the device of the tests."""
+"""Runs a kernel of the loop IR as a GPU does: mapped to threads, as CUDA C, on the device that stands for one."""
 
 from __future__ import annotations
 

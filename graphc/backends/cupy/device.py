@@ -9,9 +9,7 @@ is an error, as it is on a GPU.
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -103,24 +101,3 @@ class Device(Protocol):
 
     def array(self, buffer: Buffer, offset: int, dtype: str, shape: Sequence[int]) -> Any:
         """A device array (a CuPy array) in the memory of a buffer, which it keeps alive."""
-
-
-_standing_in: list[Device] = []
-
-
-def current() -> Device:
-    """The device functions are compiled for: the current GPU, or what stands in for one."""
-    if _standing_in:
-        return _standing_in[-1]
-    found: Device = importlib.import_module("graphc.backends.cupy.cuda").device()
-    return found
-
-
-@contextmanager
-def standing_in(device: Device) -> Iterator[Device]:
-    """Let another device stand for the GPU: the tests run kernels on the CPU."""
-    _standing_in.append(device)
-    try:
-        yield device
-    finally:
-        _standing_in.remove(device)

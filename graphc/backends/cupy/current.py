@@ -1,0 +1,29 @@
+"""The device that functions are compiled for."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from graphc.backends.cupy.device import Device
+
+_standing_in: list[Device] = []
+
+
+def current() -> Device:
+    """The device functions are compiled for: the current GPU, or what stands in for one."""
+    if _standing_in:
+        return _standing_in[-1]
+    found: Device = importlib.import_module("graphc.backends.cupy.cuda").device()
+    return found
+
+
+@contextmanager
+def standing_in(device: Device) -> Iterator[Device]:
+    """Let another device stand for the GPU: the tests run kernels on the CPU."""
+    _standing_in.append(device)
+    try:
+        yield device
+    finally:
+        _standing_in.remove(device)
