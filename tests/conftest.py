@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 
 import graphc
 from graphc.backends.base import AUTOMATIC, usable
-from graphc.backends.cupy.current import standing_in
+from graphc.backends.cupy.chosen import standing_in
 
 GOLDEN = Path(__file__).parent / "golden"
 

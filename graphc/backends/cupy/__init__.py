@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from graphc.backends.base import Executable
 from graphc.backends.cupy import spelling
-from graphc.backends.cupy.current import current
+from graphc.backends.cupy.chosen import current
 from graphc.backends.cupy.executable import CupyExecutable
 from graphc.backends.cupy.hosted import Hosted
 from graphc.backends.cupy.programs import programs_of
