@@ -15,9 +15,9 @@ from typing import Any
 
 import numpy as np
 
-from graphc.backends.cupy.arena import aligned
-from graphc.backends.cupy.commands import Address, Clear, Command, Copy
-from graphc.backends.cupy.device import Buffer, Recording, pointer
+from graphc.backends.cupy.arena import ALIGNMENT
+from graphc.backends.cupy.commands import Address, Clear, Command, Copy, RunKernel
+from graphc.backends.cupy.device import Device, Recording, pointer
 from graphc.backends.cupy.instance import Instance
 from graphc.backends.cupy.walk import Refused
 
@@ -26,6 +26,9 @@ MOST_COPIED = 1 << 20
 
 # A function of no more commands is not recorded before its arrays come to the same places again.
 FEW_COMMANDS = 3
+
+# Bytes that a kernel reads from the host, or writes to it, itself.
+MOST_MAPPED = 4096
 
 # Recordings, and places seen once, that are remembered.
 MOST_RECORDINGS = 16
@@ -51,13 +54,21 @@ class Staging:
         device = instance.device
         inputs = instance.plan.schedule.graph.inputs
         sizes = [0 if c is None else instance.nbytes(x) for c, x in zip(instance.inputs, inputs, strict=True)]
-        self._buffer = device.allocate(max(sum(sizes), 1))
-        self._pinned = device.pinned(max(sum(sizes), 1))
-        self.copy = Copy(Address(self._buffer.address), Address(pointer(self._pinned)), sum(sizes))
+        size = max(sum(sizes), 1)
+        self._pinned = device.pinned(size)
         starts = np.cumsum([0, *sizes])[:-1].tolist()
-        self.homes = [self._buffer.address + start for start in starts]
-        shapes = instance.numbers.shapes
-        self.views = [_view(self._pinned, at, x.dtype, shapes[x]) for at, x in zip(starts, inputs, strict=True)]
+        self.copies: list[Command] = []
+        base = pointer(self._pinned)
+        if not is_mapped(instance, size):
+            self._buffer = device.allocate(size)
+            self.copies.append(Copy(Address(self._buffer.address), Address(base), size))
+            base = self._buffer.address
+        self.homes = [base + start for start in starts]
+        self.shapes = [instance.numbers.shapes[x] for x in inputs]
+        self.views = [
+            None if cell is None else _view(self._pinned, at, x.dtype, shape)
+            for cell, at, x, shape in zip(instance.inputs, starts, inputs, self.shapes, strict=True)
+        ]
 
 
 class Returning:
@@ -65,12 +76,21 @@ class Returning:
 
     def __init__(self, instance: Instance) -> None:
         device = instance.device
-        self.offsets, size = places(instance)
-        self.buffer: Buffer = device.allocate(size)
-        self.pinned = device.pinned(size)
-        self.copy = Copy(Address(pointer(self.pinned)), Address(self.buffer.address), size)
-        parts = zip(self.offsets, instance.dtypes, instance.shapes, strict=False)
-        self.views = [_view(self.pinned, at, dtype.name, shape) for at, dtype, shape in parts]
+        offsets, size = places(instance)
+        self._pinned = device.pinned(size)
+        self.copies: list[Command] = []
+        self.address = pointer(self._pinned)
+        if not is_mapped(instance, size):
+            self._buffer = device.allocate(size)
+            self.copies.append(Copy(Address(self.address), Address(self._buffer.address), size))
+            self.address = self._buffer.address
+        parts = zip(offsets, instance.dtypes, instance.shapes, strict=False)
+        self.views = [_view(self._pinned, at, dtype.name, shape) for at, dtype, shape in parts]
+
+
+def is_mapped(instance: Instance, nbytes: int) -> bool:
+    """Whether a kernel reads and writes pinned memory itself: little is, and one launch is all there is to do."""
+    return instance.alone and nbytes <= MOST_MAPPED
 
 
 def places(instance: Instance) -> tuple[list[int], int]:
@@ -78,10 +98,10 @@ def places(instance: Instance) -> tuple[list[int], int]:
     at = 0
     offsets: list[int] = []
     for shape, nbytes in zip(instance.shapes[: instance.returned], instance.nbytes_of, strict=False):
-        at = at if not shape else aligned(at)
+        at = at if not shape else -(-at // ALIGNMENT) * ALIGNMENT
         offsets.append(at)
         at += nbytes if shape else 8
-    return offsets, max(at, 1)
+    return offsets, at + 8  # an array without elements has a place too
 
 
 def _view(memory: Any, offset: int, dtype: str, shape: tuple[int, ...]) -> Any:
@@ -92,6 +112,26 @@ def _view(memory: Any, offset: int, dtype: str, shape: tuple[int, ...]) -> Any:
 # Where the commands of a call find things: the addresses of inputs (0: staged), of new values, and of what is handed
 # back (0: on the way to the host).
 Binding = tuple[tuple[int, ...], tuple[int, ...], int]
+
+
+class Single:
+    """What stands for a recording where there is one launch: to run it is faster."""
+
+    def __init__(self, run: RunKernel, device: Device) -> None:
+        self._run = run.with_present_addresses()
+        self._device = device
+
+    @classmethod
+    def of(cls, commands: Sequence[Command], device: Device) -> Single | None:
+        """For some commands, if they are one launch."""
+        match commands:
+            case [RunKernel() as run]:
+                return cls(run, device)
+        return None
+
+    def launch(self) -> None:
+        """Run it."""
+        self._run.run(self._device)
 
 
 class Caller:
@@ -156,9 +196,10 @@ class Caller:
             self.last = recording
             return
         self.last = None
-        for command in self._commands(binding):
+        commands = self._commands(binding)
+        for command in commands:
             command.run(self.device)
-        self._remember(binding, None)
+        self._remember(binding, Single.of(commands, self.device))
 
     def _remember(self, binding: Binding, recording: Recording | None) -> None:
         self._recordings[binding] = recording
@@ -175,14 +216,16 @@ class Caller:
         if checks:
             if self.flag[0]:
                 raise Refused
-            for command in self._commits(binding):
+            for command in self._commits():
                 command.run(self.device)
 
     # ---- bindings ----
 
     def _stage(self, i: int, value: Any) -> int:
         """Put a value from the host into pinned memory."""
-        self.staging.views[i][...] = value
+        view = self.staging.views[i]
+        if view is not None:
+            view[...] = value
         return 0
 
     def _moved(self, given: Sequence[Any]) -> tuple[int, ...]:
@@ -191,7 +234,7 @@ class Caller:
         for i, value in enumerate(given):
             if not isinstance(value, OnDevice):
                 addresses.append(0)
-            elif value.stays or value.nbytes > MOST_COPIED:
+            elif value.stays or value.nbytes > MOST_COPIED or self.instance.inputs[i] is None:
                 addresses.append(value.address)
             else:
                 self.device.copy(self.staging.homes[i], value.address, value.nbytes)
@@ -211,17 +254,19 @@ class Caller:
     def _commands(self, binding: Binding) -> list[Command]:
         """All commands of a call, bound to its memory, with the copies before and after."""
         instance = self.instance
-        addresses, _, block = binding
+        addresses, targets, block = binding
         commands: list[Command] = []
         for i, (cell, address) in enumerate(zip(instance.inputs, addresses, strict=True)):
             if cell is not None:
                 cell.value = address or self.staging.homes[i]
         if 0 in addresses and any(cell is not None for cell in instance.inputs):
-            commands.append(self.staging.copy)
+            commands += self.staging.copies
+        for cell, address in zip(instance.targets, targets, strict=True):
+            cell.value = address
         if instance.checks:
             commands.append(Clear(instance.error, 8))
         commands += instance.commands
-        base = block or self.returning.buffer.address
+        base = block or self.returning.address
         bound: set[int] = set()
         results = instance.results[: instance.returned]
         for cell, offset, nbytes in zip(results, self._offsets, instance.nbytes_of, strict=False):
@@ -232,13 +277,13 @@ class Caller:
                 bound.add(id(cell))
         if instance.checks:
             commands.append(Copy(Address(pointer(self.flag)), instance.error, 8))
-        else:
-            commands += self._commits(binding)
-        return commands if block else [*commands, self.returning.copy]
+        elif not instance.alone:
+            commands += self._commits()
+        return commands if block else [*commands, *self.returning.copies]
 
-    def _commits(self, binding: Binding) -> list[Command]:
+    def _commits(self) -> list[Command]:
         """New values go to where shared variables have theirs."""
         instance = self.instance
         first = instance.returned
-        new = zip(instance.results[first:], binding[1], instance.nbytes_of[first:], strict=True)
-        return [Copy(Address(target), cell, nbytes) for cell, target, nbytes in new]
+        new = zip(instance.results[first:], instance.targets, instance.nbytes_of[first:], strict=True)
+        return [Copy(target, cell, nbytes) for cell, target, nbytes in new]

@@ -19,7 +19,7 @@ from graphc.backends.cupy.calls import Caller, OnDevice
 from graphc.backends.cupy.commands import Address
 from graphc.backends.cupy.device import Buffer, Device, pointer
 from graphc.backends.cupy.hot import Hot, HotEntry
-from graphc.backends.cupy.instance import Instance
+from graphc.backends.cupy.instance import Instance, instance
 from graphc.backends.cupy.numbers import Numbers, is_static, roots, wanted
 from graphc.backends.cupy.programs import Programs
 from graphc.backends.cupy.resident import Resident
@@ -182,7 +182,7 @@ class CupyExecutable:
         found = self._callers.pop(key, None)
         if found is None:
             known = Numbers(self.plan, shapes, numbers)
-            found = Caller(Instance(self.plan, known, self.device, self.programs, self.constants, returned))
+            found = Caller(instance(self.plan, known, self.device, self.programs, self.constants, returned))
         self._callers[key] = found
         while len(self._callers) > MOST_INSTANCES:
             self._callers.popitem(last=False)

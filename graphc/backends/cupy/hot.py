@@ -54,8 +54,8 @@ def _entry(this: HotEntry, calling: Calling, lock: Any) -> Callable[..., Any]:
     cells = in_order((*calling.shared, *calling.targets)) if calling.targets else []
 
     def matches(hot: Hot, args: Sequence[Any]) -> bool:
-        for value, view, dtype in zip(args, hot.caller.staging.views, dtypes, strict=False):
-            if type(value) is not np.ndarray or value.dtype is not dtype or value.shape != view.shape:
+        for value, shape, dtype in zip(args, hot.caller.staging.shapes, dtypes, strict=False):
+            if type(value) is not np.ndarray or value.dtype is not dtype or value.shape != shape:
                 return False
         return all([cell.value is value for cell, value in hot.cells])
 
@@ -90,7 +90,8 @@ def _run(hot: Hot, args: Sequence[Any]) -> list[Any]:
     """The results, when everything is as it was."""
     caller = hot.caller
     for value, view in zip(args, caller.staging.views, strict=False):
-        view[...] = value
+        if view is not None:
+            view[...] = value
     hot.recording.launch()
     caller.device.synchronize()
     return [view.copy() for view in caller.returning.views]

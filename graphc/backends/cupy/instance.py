@@ -18,11 +18,33 @@ from graphc.backends.cupy.commands import Address, Command, RunKernel, address_o
 from graphc.backends.cupy.device import Buffer, Device, pointer
 from graphc.backends.cupy.launches import Prepared
 from graphc.backends.cupy.numbers import Numbers
-from graphc.backends.cupy.programs import Programs, source
+from graphc.backends.cupy.programs import Programs, source, whole_source
 from graphc.backends.cupy.walk import Walk
 from graphc.graph.variable import Constant, Variable
+from graphc.kernels.copies import copying
+from graphc.kernels.map_gpu import ALONE
 from graphc.kernels.plan import Plan
 from graphc.kernels.steps import Key, read_by
+
+# A function of no more kernels and iterations than these is run by one block: it takes less time than a launch.
+MOST_KERNELS = 40
+MOST_WORK = 1 << 14
+
+
+def instance(
+    plan: Plan,
+    numbers: Numbers,
+    device: Device,
+    programs: Programs,
+    constants: Mapping[Constant, Address],
+    returned: int,
+) -> Instance:
+    """The commands of a plan for certain sizes; of a small function one launch."""
+    found = Instance(plan, numbers, device, programs, constants, returned)
+    if found.is_tiny:
+        found = Instance(plan, numbers, device, programs, constants, returned, alone=True)
+    found.compile()
+    return found
 
 
 class Instance(Walk):
@@ -32,6 +54,7 @@ class Instance(Walk):
     results: the cells of the results; the first `returned` of them are handed back, the others are new values of
     shared variables.  free: those (by id) whose address is set by who calls.
     shapes, dtypes, nbytes_of: of the results.
+    targets: the cells of where new values go.
     """
 
     def __init__(
@@ -42,8 +65,9 @@ class Instance(Walk):
         programs: Programs,
         constants: Mapping[Constant, Address],
         returned: int,
+        alone: bool = False,
     ) -> None:
-        super().__init__(plan, numbers, device.processors)
+        super().__init__(plan, numbers, device.processors, alone)
         self.device = device
         self.programs = programs
         self.constants = constants
@@ -63,8 +87,30 @@ class Instance(Walk):
         self.nbytes_of = [math.prod(s) * d.itemsize for s, d in zip(self.shapes, self.dtypes, strict=True)]
         self.free = {id(self._needs[k][0]) for k in map(self.place, plan.results[:returned]) if k in self._needs}
         self.inputs = [self.cells.get(self.place(x)) for x in plan.schedule.graph.inputs]
+        self.targets = [Address() for _ in self.results[returned:]]
+        if alone and not self.checks:
+            self._commit()
         self._arrange()
-        for (_, run), kernel in zip(self._launches, programs.load([p for p, _ in self._launches]), strict=True):
+
+    def _commit(self) -> None:
+        """New values go to where shared variables have theirs, at the end of the one kernel."""
+        first = self.returned
+        for new, target, nbytes in zip(self.results[first:], self.targets, self.nbytes_of[first:], strict=True):
+            kernel = copying(nbytes)
+            where = dict(zip(kernel.arrays, (new, target), strict=True))
+            self.kernel(kernel, lambda _: 0, where.__getitem__)
+
+    def compile(self) -> None:
+        """All kernels together: each a launch of its own, or all of them in one."""
+        if self.alone:
+            runs = [run for _, run in self._launches]
+            arguments = tuple(cell for run in runs for cell in run.arguments)
+            whole = RunKernel.of(1, ALONE, arguments)
+            whole.kernel = self.programs.load_whole([p for p, _ in self._launches])
+            self.commands = [whole]
+            return
+        kernels = self.programs.load([p for p, _ in self._launches])
+        for (_, run), kernel in zip(self._launches, kernels, strict=True):
             run.kernel = kernel
 
     # ---- the walk ----
@@ -151,9 +197,19 @@ class Instance(Walk):
         self.device.copy(address_of(self._given[0][0]), pointer(staged), 8 * len(self._given))
         self.device.synchronize()
 
+    @property
+    def is_tiny(self) -> bool:
+        """Whether one block had better run everything: little work, and several launches."""
+        launches = [p for p, _ in self._launches]
+        if not 1 < len(self.commands) <= MOST_KERNELS or len(launches) < len(self.commands):
+            return False
+        return sum(run.work for _, run in self._launches) <= MOST_WORK
+
     @cached_property
     def cuda(self) -> str:
         """The CUDA C of all kernels."""
+        if self.alone:
+            return whole_source([p for p, _ in self._launches], "graphc_whole")
         return source({Programs.name(launch): launch for launch, _ in self._launches})
 
     @cached_property
