@@ -23,8 +23,26 @@ from graphc.kernels import map_gpu
 from graphc.kernels.drafts import kernel_ops
 from graphc.kernels.gpuir import walk
 from graphc.kernels.interpret import Refused, interpret
-from graphc.kernels.loopir import Accumulate, Kernel
+from graphc.kernels.loopir import (
+    Accumulate,
+    Axis,
+    Carry,
+    Extent,
+    Kernel,
+    Let,
+    Load,
+    Loop,
+    Number,
+    Position,
+    Size,
+    Store,
+    Value,
+)
+from graphc.kernels.loopir import (
+    Array as Memory,
+)
 from graphc.kernels.plan import Plan, plan
+from graphc.ops.elementwise import mul, sub
 from tests.cuda.play import Array, Script, Step
 from tests.kernels.machine import Machine
 from tests.kernels.programs import PROGRAMS, Program
@@ -52,10 +70,10 @@ WAYS = (
     PLAIN,
     Way("long rows", {"m": 500}),  # teams of a block, rows in shared memory
     Way("rows in memory", {"m": 500}, {"MOST_SHARED": 0}),
-    Way("short teams, rows in memory", {"m": 20}, {"MOST_SHARED": 0}),
+    Way("short rows in memory", {"m": 2}, {"MOST_SHARED": 0}),
     Way("long columns", {"n": 50_000}, {"FEWEST_ROWS": 1}),  # columns whose rows blocks share
     Way("wide", {"m": 50_000, "n": 50}),
-    Way("large", {"m": 100_000, "n": 100_000}),  # counted in 64 bits
+    Way("large", {"m": 100_000, "n": 100_000}, {"MOST_SMALL": 0}),  # counted in 64 bits
 )
 
 
@@ -107,7 +125,7 @@ def fits(program: Program, sizes: Mapping[str, int]) -> bool:
 
 
 @lru_cache(300)
-def _calls(program: Program, sizes: Sizes) -> tuple[Call, ...]:
+def _calls(program: Program, sizes: Sizes, bad: bool) -> tuple[Call, ...]:
     found: list[Call] = []
     named = " ".join(f"{letter}={n}" for letter, n in sizes)
 
@@ -124,15 +142,18 @@ def _calls(program: Program, sizes: Sizes) -> tuple[Call, ...]:
         return outputs
 
     ones = "".join(letter for letter, n in sizes if n == 1)
+    values = program.values(**dict(sizes))
+    if bad:
+        values = [1000 - 2000 * x if x.dtype == "int64" else x for x in values]
     with suppress(Refused):
-        Machine(plan_of(program, ones), run).run(program.values(**dict(sizes)))
+        Machine(plan_of(program, ones), run).run(values)
     return tuple(found)
 
 
-def calls(program: Program, **sizes: int) -> tuple[Call, ...]:
-    """The kernel calls of a program, as the interpreter runs them."""
+def calls(program: Program, bad: bool = False, **sizes: int) -> tuple[Call, ...]:
+    """The kernel calls of a program, as the interpreter runs them; bad: with indices that are out of bounds."""
     all_sizes = sizes_of(program, **sizes)
-    return _calls(program, tuple(all_sizes.items())) if fits(program, all_sizes) else ()
+    return _calls(program, tuple(all_sizes.items()), bad) if fits(program, all_sizes) else ()
 
 
 @contextmanager
@@ -147,23 +168,51 @@ def mapping(way: Way, sizes: Mapping[str, int]) -> Iterator[None]:
         yield
 
 
-@lru_cache(300)
-def _sequels(program: Program, sizes: Sizes, way: str) -> tuple[Sequel, ...]:
-    (found,) = (w for w in WAYS if w.name == way)
-    with mapping(found, dict(sizes)):
-        return tuple(
-            prepare(call.kernel, dict(zip(call.kernel.sizes, call.sizes, strict=True)).__getitem__, PROCESSORS)
-            for call in _calls(program, sizes)
-        )
+def mirrored() -> Kernel:
+    """Rows whose elements are read by other threads than wrote them; no program has led to one yet."""
+    n, m = Size(), Size()
+    x, y = (Memory("float64", ((n,), (m,))) for _ in "xy")
+    row = Memory("float64", ((m,),))
+    i, j, k = Axis((n,)), Axis((m,)), Axis((m,))
+    a, b, total, at, size, rest, last, one = (Value(t) for t in ("float64",) * 3 + ("int64",) * 5)
+    scale = Let(scaled := Value("float64"), mul, (b, total))
+    body = (
+        Loop(j, (Load(a, x, (i, j)), Store(row, (j,), a)), (Carry(total, "sum", a),)),
+        Extent(size, m),
+        Number(one, 1),
+        Let(last, sub, (size, one)),
+        Loop(k, (Position(at, k), Let(rest, sub, (last, at)), Load(b, row, (rest,)), scale, Store(y, (i, k), scaled))),
+    )
+    return Kernel((n, m), (), (x, y, row), (), (Loop(i, body),), frozenset({y, row}))
 
 
-def scripts(program: Program, way: Way = PLAIN, **sizes: int) -> list[tuple[Script, dict[str, Prepared]]]:
+def mirrored_call(n: int, m: int) -> Call:
+    """A call of that kernel."""
+    kernel = mirrored()
+    before = np.random.default_rng(3).normal(size=(n, m)), np.full((n, m), np.nan), np.full(m, np.nan)
+    after = tuple(a.copy() for a in before)
+    interpret(kernel, (n, m), (), after)
+    return Call(f"mirrored n={n} m={m}", kernel, (n, m), (), before, after, ())
+
+
+def sequels(program: Program, way: Way, bad: bool = False, **sizes: int) -> list[tuple[Call, Sequel]]:
+    """The calls of a program with the launches they become."""
+    found = calls(program, bad, **sizes)
+    return [(call, sequel_of(call, way, **sizes_of(program, **sizes))) for call in found]
+
+
+def sequel_of(call: Call, way: Way, **sizes: int) -> Sequel:
+    """The launches of a call."""
+    size_of = dict(zip(call.kernel.sizes, call.sizes, strict=True)).__getitem__
+    with mapping(way, sizes):
+        return prepare(call.kernel, size_of, PROCESSORS)
+
+
+def scripts(
+    program: Program, way: Way = PLAIN, bad: bool = False, **sizes: int
+) -> list[tuple[Script, dict[str, Prepared]]]:
     """The calls of a program as scripts, with their kernels by name."""
-    known = tuple(sizes_of(program, **sizes).items())
-    found = calls(program, **sizes)
-    if not found:
-        return []
-    made = [script(call, sequel) for call, sequel in zip(found, _sequels(program, known, way.name), strict=True)]
+    made = [script(call, sequel) for call, sequel in sequels(program, way, bad, **sizes)]
     return [(s, kernels) for s, kernels in made if s.steps]
 
 
