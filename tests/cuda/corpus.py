@@ -16,6 +16,7 @@ from unittest import mock
 
 import numpy as np
 
+import graphc.tensor as T
 from graphc.backends.cupy import launches, programs, spelling
 from graphc.backends.cupy.launches import Prepared, Sequel, does_nothing, prepare
 from graphc.backends.cupy.programs import Programs
@@ -43,10 +44,23 @@ from graphc.kernels.loopir import (
 )
 from graphc.kernels.plan import Plan, plan
 from graphc.ops.elementwise import mul, sub
+from graphc.tensor import nnet
 from tests.cuda.play import Array, Script, Step
 from tests.kernels.machine import Machine
 from tests.kernels.programs import PROGRAMS, Program
 from tests.schedule.interpreter import poison
+
+# Programs whose kernels only a GPU has: what a team does with columns.
+COLUMNS = [
+    Program("softmax_of_columns", "nm", lambda x: nnet.softmax(x.T).T),
+    Program("softmax_of_columns_and_more", "nm nm", lambda x, y: (nnet.softmax(x.T).T * y).sum(axis=0)),
+    Program("total_after_columns", "nm", lambda x: T.log(T.exp(x.T).sum(axis=1)).sum()),
+    Program("single_precision", "nm m", lambda x, y: [T.exp(x * y).sum(axis=1), x.sum(), (x + 1).max(axis=0)],
+            "float32 float32"),
+    Program("narrow_integers", "nm nm", lambda x, y: [x.max(axis=0), (x * y).max(axis=1), y.min()], "int16 uint8"),
+]  # fmt: skip
+CORPUS = (*PROGRAMS, *COLUMNS)
+BY_NAME = {program.name: program for program in CORPUS}
 
 PROCESSORS = 2  # so that there are few threads, and each has several iterations
 
@@ -284,6 +298,3 @@ def sources(kernels: Mapping[str, Prepared], at_once: int = 100) -> list[str]:
 def compiled(device: Any, texts: Sequence[str]) -> dict[str, Any]:
     """The kernels of some sources, by name."""
     return {name: kernel for text in texts for name, kernel in device.compile(text).items()}
-
-
-BY_NAME = {program.name: program for program in PROGRAMS}

@@ -7,10 +7,10 @@ from itertools import product
 import pytest
 
 from graphc.backends.cupy.launches import Prepared
-from tests.cuda.corpus import PLAIN, WAYS, Way, compiled, most_elements, scripts, sizes_of, sources
+from tests.cuda.corpus import CORPUS, PLAIN, WAYS, Way, compiled, most_elements, scripts, sizes_of, sources
 from tests.cuda.host_device import ORDERS, HostDevice, compiler
 from tests.cuda.play import Script, noticed
-from tests.kernels.programs import PROGRAMS, Program
+from tests.kernels.programs import Program
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="g++ was not found")
 
@@ -31,7 +31,7 @@ def cases(program: Program, full: bool) -> list[tuple[Way, dict[str, int]]]:
     return [(way, sizes) for sizes in seen.values() for way in WAYS if full or way is PLAIN or sizes == usual]
 
 
-@pytest.mark.parametrize("program", PROGRAMS, ids=str)
+@pytest.mark.parametrize("program", CORPUS, ids=str)
 def test_kernels_do_what_the_interpreter_does_in_every_order(program: Program, full: bool) -> None:
     played: list[tuple[Way, Script]] = []
     kernels: dict[str, Prepared] = {}
