@@ -159,7 +159,7 @@ class _Mapper:
         if not inner or (within <= SHORT and not rows):
             return Spread(nest.axes, GRID, _marked(nest.body, nest.axes), nest.carries), (THREADS, 1)
         columns = self.extent(nest.axes)
-        if _by_columns(nest):
+        if not rows and _by_columns(nest):  # a row lies along the lanes of a team
             split = not nest.carries and _is_sum(nest) and columns < FEW_COLUMNS and within >= LONG_COLUMNS
             body = self._team(nest, SPLIT if split else STRIDES)
             return Spread(nest.axes, COLUMNS, body, nest.carries), (WARP, 8 if columns >= FEW_COLUMNS else WARP)

@@ -34,6 +34,7 @@ from graphc.kernels.loopir import (
     Load,
     Loop,
     Number,
+    Output,
     Position,
     Size,
     Store,
@@ -183,13 +184,14 @@ def mapping(way: Way, sizes: Mapping[str, int]) -> Iterator[None]:
 
 
 def mirrored() -> Kernel:
-    """Rows whose elements are read by other threads than wrote them; no program has led to one yet."""
+    """Rows whose elements are read by other threads than wrote them."""
     n, m = Size(), Size()
     x, y = (Memory("float64", ((n,), (m,))) for _ in "xy")
     row = Memory("float64", ((m,),))
     i, j, k = Axis((n,)), Axis((m,)), Axis((m,))
-    a, b, total, at, size, rest, last, one = (Value(t) for t in ("float64",) * 3 + ("int64",) * 5)
-    scale = Let(scaled := Value("float64"), mul, (b, total))
+    a, b, total, scaled = (Value("float64") for _ in range(4))
+    at, size, rest, last, one = (Value("int64") for _ in range(5))
+    scale = Let(scaled, mul, (b, total))
     body = (
         Loop(j, (Load(a, x, (i, j)), Store(row, (j,), a)), (Carry(total, "sum", a),)),
         Extent(size, m),
@@ -200,13 +202,33 @@ def mirrored() -> Kernel:
     return Kernel((n, m), (), (x, y, row), (), (Loop(i, body),), frozenset({y, row}))
 
 
-def mirrored_call(n: int, m: int) -> Call:
-    """A call of that kernel."""
-    kernel = mirrored()
-    before = np.random.default_rng(3).normal(size=(n, m)), np.full((n, m), np.nan), np.full(m, np.nan)
+def total_of_columns() -> Kernel:
+    """A total over the grid of what columns of threads have."""
+    n, m = Size(), Size()
+    x = Memory("float64", ((n,), (m,)))
+    i, j = Axis((m,)), Axis((n,))
+    a, largest, twice, total, out = (Value("float64") for _ in range(5))
+    body = (
+        Loop(j, (Load(a, x, (j, i)),), (Carry(largest, "max", a),)),
+        Let(twice, mul, (largest, largest)),
+    )
+    return Kernel((n, m), (), (x,), (out,), (Loop(i, body, (Carry(total, "sum", twice),)), Output(out, total)))
+
+
+# Kernels that no program has led to yet.
+HANDMADE = {"mirrored": mirrored(), "total_of_columns": total_of_columns()}
+
+
+def handmade_call(name: str, n: int, m: int) -> Call:
+    """A call of one of those."""
+    kernel = HANDMADE[name]
+    values = np.random.default_rng(3).normal(size=(n, m))
+    before = tuple(
+        np.full([n, m][2 - len(a.sizes) :], np.nan) if a in kernel.written else values for a in kernel.arrays
+    )
     after = tuple(a.copy() for a in before)
-    interpret(kernel, (n, m), (), after)
-    return Call(f"mirrored n={n} m={m}", kernel, (n, m), (), before, after, ())
+    outputs = interpret(kernel, (n, m), (), after)
+    return Call(f"{name} n={n} m={m}", kernel, (n, m), (), before, after, tuple(outputs))
 
 
 def sequels(program: Program, way: Way, bad: bool = False, **sizes: int) -> list[tuple[Call, Sequel]]:

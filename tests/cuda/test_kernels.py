@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from itertools import product
 
 import pytest
 
 from graphc.backends.cupy.launches import Prepared
-from tests.cuda.corpus import CORPUS, PLAIN, WAYS, Way, compiled, most_elements, scripts, sizes_of, sources
+from tests.cuda.corpus import (
+    BY_NAME,
+    CORPUS,
+    HANDMADE,
+    PLAIN,
+    WAYS,
+    Way,
+    compiled,
+    handmade_call,
+    most_elements,
+    script,
+    scripts,
+    sequel_of,
+    sizes_of,
+    sources,
+)
 from tests.cuda.host_device import ORDERS, HostDevice, compiler
 from tests.cuda.play import Script, noticed
 from tests.kernels.programs import Program
@@ -36,11 +52,36 @@ def test_kernels_do_what_the_interpreter_does_in_every_order(program: Program, f
     played: list[tuple[Way, Script]] = []
     kernels: dict[str, Prepared] = {}
     for way, sizes in cases(program, full):
-        for script, used in scripts(program, way, **sizes):
-            played.append((way, script))
+        for made, used in scripts(program, way, **sizes):
+            played.append((way, made))
             kernels |= used
+    check(played, kernels)
+
+
+def check(played: Sequence[tuple[Way, Script]], kernels: Mapping[str, Prepared]) -> None:
+    """Play scripts in every order."""
     modules = compiled(HostDevice(), sources(kernels))
     devices = [HostDevice(order) for order in ORDERS]
-    for way, script in played:
-        found = noticed(devices, [modules] * len(devices), script)
-        assert found is None, f"{script}, {way}: {found}"
+    for way, made in played:
+        found = noticed(devices, [modules] * len(devices), made)
+        assert found is None, f"{made}, {way}: {found}"
+
+
+@pytest.mark.parametrize("name", HANDMADE)
+def test_kernels_that_no_program_leads_to(name: str, full: bool) -> None:
+    played: list[tuple[Way, Script]] = []
+    kernels: dict[str, Prepared] = {}
+    for n, m in product(EDGES, EDGES) if full else FEW:
+        call = handmade_call(name, n, m)
+        for way in WAYS if full or (n, m) == (31, 17) else (PLAIN,):
+            made, used = script(call, sequel_of(call, way, n=n, m=m))
+            played.append((way, made))
+            kernels |= used
+    check(played, kernels)
+
+
+@pytest.mark.parametrize("name", ["gather", "scatter"])
+def test_checks_fail_and_nothing_beside_the_memory_is_touched(name: str) -> None:
+    played = [(way, *made) for way in WAYS for made in scripts(BY_NAME[name], way, bad=True, n=3, m=5)]
+    assert any(made.wanted is None for _, made, _ in played)
+    check([(way, made) for way, made, _ in played], {name: k for *_, used in played for name, k in used.items()})

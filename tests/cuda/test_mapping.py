@@ -16,7 +16,7 @@ from graphc.kernels.launch import Launch, Memory
 from graphc.kernels.loopir import Accumulate, Kernel, Load, Loop, Require, Statement, Store, Value, defines, uses
 from graphc.kernels.stages import Stage, Staged, free, staged
 from graphc.kernels.steps import read_by
-from tests.cuda.corpus import BY_NAME, CORPUS, PLAIN, WAYS, Call, Way, calls, mirrored_call, plan_of, sequel_of, sequels
+from tests.cuda.corpus import BY_NAME, CORPUS, PLAIN, WAYS, Call, Way, calls, handmade_call, plan_of, sequel_of, sequels
 from tests.cuda.play import close
 from tests.cuda.threads import memory_of, run_launch
 from tests.kernels.programs import Program
@@ -245,7 +245,7 @@ def test_no_two_threads_race_and_all_do_what_the_interpreter_does(program: Progr
 
 @pytest.mark.parametrize("way", WAYS, ids=str)
 def test_threads_wait_where_they_read_what_others_wrote(way: Way) -> None:
-    call = mirrored_call(3, 5)
+    call = handmade_call("mirrored", 3, 5)
     sequel = sequel_of(call, way, n=3, m=5)
     (launch,) = sequel.launches
     top = launch.kernel.shared_out
