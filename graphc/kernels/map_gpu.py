@@ -168,7 +168,7 @@ class _Mapper:
         if not inner or (within <= SHORT and not rows):
             return Spread(nest.axes, GRID, _marked(nest.body, nest.axes), nest.carries), (THREADS, 1)
         columns = self.extent(nest.axes)
-        if _by_columns(nest):
+        if not rows and _by_columns(nest):  # a row lies along the lanes of a team
             is_long = columns < FEW_COLUMNS and within >= LONG_COLUMNS
             split = is_long and not self.alone and not nest.carries and _is_sum(nest)
             body = self._team(nest, SPLIT if split else STRIDES)

@@ -299,7 +299,8 @@ class _Renderer:
     def _columns(self, s: Spread) -> None:
         k, total = self._counter(s)
         self._line(f"const ix across = ({total} + 31) / 32;")
-        self._open("for (ix b = blockIdx.x % across; b < across; b += gridDim.x < across ? gridDim.x : across) {")
+        start = "across ? blockIdx.x % across : 0"  # of no columns there may still be a total
+        self._open(f"for (ix b = {start}; b < across; b += gridDim.x < across ? gridDim.x : across) {{")
         self._line(f"const bool on = b * 32 + threadIdx.x < {total};")
         self._line(f"const ix {k} = on ? b * 32 + threadIdx.x : {total} - 1;  // all threads meet in reductions")
         self._decompose(s.axes, k)
