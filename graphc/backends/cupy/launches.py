@@ -10,7 +10,7 @@ import numpy as np
 
 from graphc.backends.cupy.render import Layout, extras, render
 from graphc.kernels.gpuir import COLUMNS, GRID, SPLIT, GpuKernel, Once, Spread, walk
-from graphc.kernels.loopir import Array, Kernel, Size
+from graphc.kernels.loopir import Array, Kernel, Require, Size
 from graphc.kernels.map_gpu import mapped
 
 # Blocks of one multiprocessor that take iterations in turns; more would only begin later.
@@ -121,8 +121,8 @@ class _Preparer:
 
 
 def does_nothing(launch: Prepared, size_of: Callable[[Size], int]) -> bool:
-    """Whether a launch has no iteration and nothing to do besides."""
+    """Whether a launch has no iteration and nothing to do or to check besides."""
     top = launch.kernel.shared_out
-    if top is None or top.carries or any(isinstance(s, Once) for s in launch.kernel.body):
+    if top is None or top.carries or any(isinstance(s, Once | Require) for s in launch.kernel.body):
         return False
     return not prod(n if isinstance(n, int) else size_of(n) for axis in top.axes for n in axis.sizes)
