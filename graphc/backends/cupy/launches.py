@@ -10,7 +10,7 @@ import numpy as np
 
 from graphc.backends.cupy.render import Layout, extras, render
 from graphc.kernels.gpuir import COLUMNS, GRID, SPLIT, GpuKernel, GpuStatement, Once, Spread, walk
-from graphc.kernels.loopir import Array, Kernel, Loop, Size
+from graphc.kernels.loopir import Array, Kernel, Loop, Require, Size
 from graphc.kernels.map_gpu import mapped
 
 # Blocks of one multiprocessor that take iterations in turns; more would only begin later.
@@ -146,8 +146,8 @@ def iterations(launch: Prepared, size_of: Callable[[Size], int]) -> int:
 
 
 def does_nothing(launch: Prepared, size_of: Callable[[Size], int]) -> bool:
-    """Whether a launch has no iteration and nothing to do besides."""
+    """Whether a launch has no iteration and nothing to do or to check besides."""
     top = launch.kernel.shared_out
-    if top is None or top.carries or any(isinstance(s, Once) for s in launch.kernel.body):
+    if top is None or top.carries or any(isinstance(s, Once | Require) for s in launch.kernel.body):
         return False
     return not prod(n if isinstance(n, int) else size_of(n) for axis in top.axes for n in axis.sizes)
