@@ -20,6 +20,7 @@ from graphc.backends.cupy.commands import Address
 from graphc.backends.cupy.device import Buffer, Device, pointer
 from graphc.backends.cupy.hot import Hot, HotEntry
 from graphc.backends.cupy.instance import Instance, instance
+from graphc.backends.cupy.listing import DeviceSchedule
 from graphc.backends.cupy.numbers import Numbers, is_static, roots, wanted
 from graphc.backends.cupy.programs import Programs
 from graphc.backends.cupy.resident import Resident
@@ -28,7 +29,6 @@ from graphc.backends.cupy.stepped import Stepped
 from graphc.backends.cupy.walk import Mistaken, Refused
 from graphc.graph.shared import Cell
 from graphc.graph.variable import Constant, Variable
-from graphc.kernels.describe import KernelSchedule
 from graphc.kernels.drafts import kernel_ops
 from graphc.kernels.launch import Launch
 from graphc.kernels.loopir import Kernel
@@ -45,7 +45,7 @@ class CupyExecutable:
     """A plan on a device."""
 
     def __init__(self, schedule: Schedule, plan: Plan, device: Device, programs: Programs) -> None:
-        self.schedule: Schedule = KernelSchedule.of(schedule, plan, why_called)
+        self.schedule: Schedule = DeviceSchedule.of(schedule, plan, why_called)
         self.plan = plan
         self.device = device
         self.programs = programs
