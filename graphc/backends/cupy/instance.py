@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from graphc.backends.cupy.arena import ALIGNMENT, Life, aligned, packed
-from graphc.backends.cupy.commands import Address, Clear, Command, Copy, RunKernel, address_of
+from graphc.backends.cupy.commands import Address, Clear, Command, Copy, RunKernel, address_of, recorded
 from graphc.backends.cupy.device import Buffer, Device, Recording
 from graphc.backends.cupy.launches import Prepared
 from graphc.backends.cupy.numbers import Numbers
@@ -81,9 +81,10 @@ class Instance(Walk):
         self._waiting = False
         self.run()
         outputs = plan.schedule.graph.outputs
-        self.results = [self.address(key) for key in plan.results]
         self.shapes = [numbers.shape(x) for x in outputs]
         self.dtypes = [np.dtype(x.dtype) for x in outputs]
+        self.new = list(zip(self.dtypes, self.shapes, strict=True))[returned:]
+        self.results = [self._own(key) for key in plan.results]
         self.nbytes_of = [math.prod(s) * d.itemsize for s, d in zip(self.shapes, self.dtypes, strict=True)]
         self._stage_inputs()
         self._arrange()
@@ -129,6 +130,15 @@ class Instance(Walk):
         return cell
 
     # ---- memory ----
+
+    def _own(self, key: Key) -> Address:
+        """The memory of a result; an input's is not its own, and may get a new value before the result is read."""
+        cell = self.address(key)
+        if self.place(key) not in self._inputs:
+            return cell
+        copy = self.scratch(8)
+        self.emit(Copy(copy, cell, np.dtype(key.dtype).itemsize))
+        return copy
 
     def _stage_inputs(self) -> None:
         """A place for each input that comes from the host, there and in pinned memory."""
@@ -245,20 +255,22 @@ class Instance(Walk):
         checks = self.checks
         fetches = to_host or checks
         commits = self._commits(targets)
+        apart = checks or direct
+        kept = [] if to_host else [self.device.allocate(n) for n in self.nbytes_of[: self.returned]]
         if direct:
-            for command in self._all(staged, () if checks else commits, fetches):
+            for command in self._all(staged, (), fetches):
                 command.run(self.device)
         else:
-            self._recorded(staged, () if checks else commits, fetches, (*targets, to_host)).launch()
+            self._recorded(staged, () if apart else commits, fetches, (*targets, to_host)).launch()
         if fetches:
             self.device.synchronize()
             self._waiting = False
-        if checks:
-            if self._out[:4].view(np.uint32)[0]:
-                raise Refused
-            for command in commits:
-                command.run(self.device)
-        return [self._fetched(i) if to_host else self._on_device(i) for i in range(self.returned)]
+        if checks and self._out[:4].view(np.uint32)[0]:
+            raise Refused
+        results = list(map(self._fetched, range(self.returned))) if to_host else self._on_device(kept)
+        if apart and commits:
+            self._recording(("commits", *targets), commits).launch()
+        return results
 
     def _stage_values(self, given: Sequence[Any]) -> tuple[bool, bool]:
         """Bring the inputs to where the commands look for them.
@@ -289,16 +301,13 @@ class Instance(Walk):
     def _recorded(self, staged: bool, commits: Sequence[Command], fetches: bool, ends: tuple[Any, ...]) -> Recording:
         """The recording for where inputs and new values are."""
         key = (tuple(cell.value for cell in self._input_cells if cell is not None), staged, ends)
-        found = self._recordings.pop(key, None)
-        if found is None:
-            self.device.begin()
-            try:
-                for command in self._all(staged, commits, fetches):
-                    command.run(self.device)
-            finally:
-                found = self.device.end()
-            while len(self._recordings) >= MOST_RECORDINGS:
-                del self._recordings[next(iter(self._recordings))]
+        return self._recording(key, self._all(staged, commits, fetches))
+
+    def _recording(self, key: object, commands: Sequence[Command]) -> Recording:
+        """The recording of some commands, as it was made before if it was."""
+        found = self._recordings.pop(key, None) or recorded(self.device, commands)
+        while len(self._recordings) >= MOST_RECORDINGS:
+            del self._recordings[next(iter(self._recordings))]
         self._recordings[key] = found
         return found
 
@@ -308,7 +317,7 @@ class Instance(Walk):
         if self.checks:
             before.append(Clear(self.error, 4))
         after = self._fetches if fetches else []
-        return [*before, *self.commands, *commits, *after]
+        return [*before, *self.commands, *after, *commits]
 
     def _commits(self, targets: Sequence[int]) -> list[Command]:
         """New values go to where shared variables have theirs."""
@@ -320,8 +329,10 @@ class Instance(Walk):
         start, nbytes = self._places[i], self.nbytes_of[i]
         return self._out[start : start + nbytes].view(self.dtypes[i]).reshape(self.shapes[i]).copy()
 
-    def _on_device(self, i: int) -> Any:
-        """A result in device memory of its own."""
-        buffer = self.device.allocate(self.nbytes_of[i])
-        self.device.copy(buffer.address, address_of(self.results[i]), self.nbytes_of[i])
-        return self.device.array(buffer, 0, self.dtypes[i].name, self.shapes[i])
+    def _on_device(self, buffers: Sequence[Buffer]) -> list[Any]:
+        """The results as arrays on the device, each in a buffer of its own."""
+        made: list[Any] = []
+        for i, buffer in enumerate(buffers):
+            self.device.copy(buffer.address, address_of(self.results[i]), self.nbytes_of[i])
+            made.append(self.device.array(buffer, 0, self.dtypes[i].name, self.shapes[i]))
+        return made
