@@ -55,7 +55,12 @@ class FastEntry(Protocol):
 
 
 class Executable(Protocol):
-    """A compiled schedule.  It may also have ``entry(calling) -> FastEntry | None``."""
+    """A compiled schedule.
+
+    It may also have ``entry(calling) -> FastEntry | None``; ``attach(calling)``, which tells it before the first call
+    which cells inputs come from and results go to; and, if it takes arrays in other memory than the host's, as
+    arguments and from cells, ``described(value) -> (dtype, shape) | None``: None for all other values.
+    """
 
     @property
     def schedule(self) -> Schedule:
