@@ -119,10 +119,13 @@ PROGRAMS = [
         "joined",
         "nm nk nm -",
         lambda x, y, z, s: [
-            T.concatenate([x, y, x], axis=1), T.concatenate([z, x * 2]), T.stack([z, x], axis=1), T.stack([s, s + 1]),
+            T.concatenate([x, y, x], axis=1),
+            T.concatenate([z, x * 2]),
+            T.stack([z, x], axis=1),
+            T.stack([s, s + 1]),
         ],
         "float64 float64 float32 float64",
-    ),  # fmt: skip
+    ),
     Program("filled", "nm -", lambda x, y: [T.alloc(y, x.shape[1], 2), T.zeros_like(x), T.ones_like(x) * y]),
     Program("slices", "nm", lambda x: [x[1:] * 2, x[:, ::-1] + 1, x[:, :2].sum(axis=1)]),
     Program("gather", "nm k", lambda x, y: [T.exp(x[y]), x[:, y].sum(axis=1), x[0, y]], "float64 int64"),
