@@ -80,7 +80,7 @@ class In:
         return own
 
     def __repr__(self) -> str:
-        extra = "" if self.cell is None else f", value={self.cell.value}"
+        extra = "" if self.cell is None else f", value={self.cell.data}"
         return f"In({self.variable!r}{extra})"
 
 

@@ -19,6 +19,7 @@ from graphc.kernels.copies import copied
 from graphc.kernels.drafts import written_shape
 from graphc.kernels.fuse import Fuser
 from graphc.kernels.groups import Decide, Group, Item
+from graphc.kernels.joining import is_joined, joined
 from graphc.kernels.launch import Launch, Memory
 from graphc.kernels.regions import regions
 from graphc.kernels.shapes import Shapes, assuming
@@ -439,6 +440,14 @@ class _Planner:
                 self._make(out)
             else:
                 self._call(node)
+        elif is_joined(node):
+            for x in node.inputs:
+                if x.ndim:
+                    self._memory(x)
+                else:
+                    self._number(x)
+            self._emit(joined(node, self.shapes))
+            self._make(out)
         else:
             self._call(node)
 
