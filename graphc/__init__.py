@@ -1,11 +1,11 @@
 """graphc: a compiler for array expressions, in the manner of Theano.
 
->>> import graphc
->>> import graphc.tensor as T
->>> x = T.dscalar("x")
->>> f = graphc.function([x], T.grad(x**2, x))
->>> f(3)
-array(6.)
+    >>> import graphc
+    >>> import graphc.tensor as T
+    >>> x = T.dscalar("x")
+    >>> f = graphc.function([x], T.grad(x**2, x))
+    >>> f(3)
+    array(6.)
 """
 
 from graphc import gradient, printing, tensor

@@ -83,7 +83,9 @@ def with_shared_weight(quick: bool) -> Outcome:
             Check("w.get_value() afterwards", after, 1.4215985145719527, 1e-12),
             Check("the same - NumPy by hand", after - weight, 0.0, 1e-12),
         ),
-        timing=Timing(seconds_per_call(lambda: train(POINTS)), seconds_per_call(lambda: train_by_hand(POINTS, weight))),
+        timing=Timing(
+            seconds_per_call(lambda: train(POINTS)), seconds_per_call(lambda: train_by_hand(POINTS, weight))
+        ),
         plots=(
             (
                 "mexican_hat_shared.png",

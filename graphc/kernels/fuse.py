@@ -37,7 +37,6 @@ MOST_ARRAYS = 24
 # So many cheap steps in a row are done again rather than kept in memory.
 MOST_REPEATED = 3
 
-
 def _is_one_step(x: Variable) -> bool:
     """Whether `x` is as well computed again: one cheap step from one array."""
     assert x.owner is not None

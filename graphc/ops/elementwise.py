@@ -304,7 +304,9 @@ def log1p(x: Tensor) -> Tensor:
     """``log(1 + x)``, accurate for small `x`."""
 
 
-@elementwise("logaddexp", grad=lambda g, out, x, y: (g * exp(x - out), g * exp(y - out)), commutative=True)
+@elementwise(
+    "logaddexp", grad=lambda g, out, x, y: (g * exp(x - out), g * exp(y - out)), commutative=True
+)
 def logaddexp(x: Tensor, y: Tensor) -> Tensor:
     """``log(exp(x) + exp(y))`` without overflow."""
 
@@ -348,7 +350,9 @@ def arctan(x: Tensor) -> Tensor:
     """The angle in (-pi/2, pi/2) whose tangent is `x`."""
 
 
-@elementwise("arctan2", grad=lambda g, out, y, x: (g * x / (sqr(x) + sqr(y)), -g * y / (sqr(x) + sqr(y))))
+@elementwise(
+    "arctan2", grad=lambda g, out, y, x: (g * x / (sqr(x) + sqr(y)), -g * y / (sqr(x) + sqr(y)))
+)
 def arctan2(y: Tensor, x: Tensor) -> Tensor:
     """The angle in [-pi, pi] of the point (x, y)."""
 

@@ -423,7 +423,7 @@ def _write(x: Tensor, y: Tensor, add: bool, name: str) -> Variable:
 def set_subtensor(x: Tensor, y: Tensor, inplace: bool = False, tolerate_inplace_aliasing: bool = False) -> Variable:
     """``set_subtensor(a[i], y)``: `a` with ``a[i]`` replaced by `y`; of repeated indices the last one stays.
 
-    >>> set_subtensor(x[0], 10)
+        >>> set_subtensor(x[0], 10)
     """
     return _write(x, y, False, "set_subtensor")
 
@@ -439,6 +439,7 @@ def inc_subtensor(
 ) -> Variable:
     """``inc_subtensor(a[i], y)``: `a` with `y` added to ``a[i]``; repeated indices add up."""
     return _write(x, y, not set_instead_of_inc, "inc_subtensor")
+
 
 
 @function

@@ -100,3 +100,5 @@ def outer(x: Tensor, y: Tensor) -> Variable:
     x, y = as_variable(x), as_variable(y)
     out: Variable = mul(dimshuffle(x, 0, "x"), dimshuffle(y, "x", 0))
     return out
+
+

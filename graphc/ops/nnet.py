@@ -259,3 +259,5 @@ def categorical_crossentropy(coding_dist: Tensor, true_dist: Tensor) -> Variable
         raise refuse(TypeError, "categorical_crossentropy", problem, [coding, true], "T.lvector('y')")
     rows = arange(shape_of(true, 0))
     return -log(coding[rows, true])  # type: ignore[no-any-return]
+
+

@@ -146,7 +146,9 @@ def _reduce(name: str, x: Tensor, axis: Any, keepdims: bool, dtype: Callable[[Va
     return out
 
 
-def _accumulated(name: str, x: Tensor, axis: Any, dtype: Any, keepdims: bool, acc_dtype: Any) -> Variable:
+def _accumulated(
+    name: str, x: Tensor, axis: Any, dtype: Any, keepdims: bool, acc_dtype: Any
+) -> Variable:
     """A sum or product: accumulated in `acc_dtype`, then cast to `dtype`."""
 
     def default(x: Variable) -> str:
@@ -357,3 +359,4 @@ def max_and_argmax(x: Tensor, axis: Any = None, keepdims: bool = False) -> list[
 def is_reduction(variable: Variable, name: str) -> bool:
     """Whether `variable` is the result of the reduction called `name`."""
     return variable.owner is not None and isinstance(variable.owner.op, Reduction) and variable.owner.op.name == name
+

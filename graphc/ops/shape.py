@@ -703,3 +703,4 @@ def stack(tensors: Sequence[Tensor], axis: int = 0) -> Variable:
 def stacklists(arg: Any) -> Variable:
     """Nested lists of Variables as one array."""
     return stack([stacklists(a) if isinstance(a, list | tuple) else a for a in arg])
+

@@ -1,9 +1,9 @@
 """`debugprint`: a graph as an indented list of its nodes, in Theano's layout, and `min_informative_str`.
 
-Softmax{axis=1} [id A] ''   4
- |add [id B] ''   3
-   |dot [id C] ''   2
-   ...
+    Softmax{axis=1} [id A] ''   4
+     |add [id B] ''   3
+       |dot [id C] ''   2
+       ...
 """
 
 from __future__ import annotations
@@ -235,12 +235,12 @@ def letters(number: int) -> str:
 def min_informative_str(obj: Any, indent_level: int = 0) -> str:
     """The graph down to its named variables, for messages.
 
-    >>> print(min_informative_str(C + (D + E)))
-    A. add
-     B. C
-     C. add
-      D. D
-      E. E
+        >>> print(min_informative_str(C + (D + E)))
+        A. add
+         B. C
+         C. add
+          D. D
+          E. E
     """
     if not isinstance(obj, Variable):
         return " " * indent_level + "A. " + ("<ndarray>" if isinstance(obj, np.ndarray) else str(obj))

@@ -148,8 +148,8 @@ def pp(x: Any, style: str = "theano", max_length: int | None = MAX_LENGTH) -> st
 def latex(x: Any, max_length: int | None = MAX_LENGTH) -> str:
     r"""An expression in LaTeX, without dollar signs.
 
-    >>> latex(T.exp(-x ** 2 / 2))
-    'e^{\frac{-x^{2}}{2}}'
+        >>> latex(T.exp(-x ** 2 / 2))
+        'e^{\frac{-x^{2}}{2}}'
     """
     return pprint(x, "latex", max_length)
 

@@ -182,8 +182,8 @@ def mapping(way: Way, sizes: Mapping[str, int]) -> Iterator[None]:
     """Kernels are mapped in a way, for calls of such sizes."""
     larger = {n: n * way.times.get(letter, 1) for letter, n in sizes.items()}
 
-    def mapped(kernel: Kernel, size_of: Any) -> map_gpu.Mapped:
-        return map_gpu.mapped(kernel, lambda n: larger.get(size_of(n), size_of(n)))
+    def mapped(kernel: Kernel, size_of: Any, alone: bool = False) -> map_gpu.Mapped:
+        return map_gpu.mapped(kernel, lambda n: larger.get(size_of(n), size_of(n)), alone)
 
     with mock.patch.multiple(launches, mapped=mapped, BLOCKS=BLOCKS, **way.constants):
         yield
