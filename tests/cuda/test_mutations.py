@@ -44,7 +44,7 @@ SELECTED = {
     "row_softmax": ("plain", "long rows", "rows in memory"),
     "column_sum": ("plain", "long columns"),
     "several_reductions": ("plain",),
-    "total_after_rows": ("long rows",),
+    "total_after_rows": ("long rows", "alone"),
     "gather": ("plain",),
     "scatter": ("plain",),
     "small_integers": ("plain",),

@@ -59,7 +59,7 @@ SELECTED = {
     "column_sum": ("plain", "long columns"),
     "middle_axes": ("plain",),
     "several_reductions": ("plain",),
-    "total_after_rows": ("plain", "long rows"),
+    "total_after_rows": ("long rows", "alone"),
     "gather": ("plain",),
     "scatter": ("plain", "wide"),
     "small_integers": ("plain",),
