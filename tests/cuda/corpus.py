@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
+from itertools import chain
 from typing import Any
 from unittest import mock
 
@@ -20,9 +21,10 @@ import graphc.tensor as T
 from graphc.backends.cupy import launches, programs, spelling
 from graphc.backends.cupy.launches import Prepared, Sequel, does_nothing, prepare
 from graphc.backends.cupy.programs import Programs
+from graphc.backends.cupy.render import render_alone
 from graphc.kernels import map_gpu
 from graphc.kernels.drafts import kernel_ops
-from graphc.kernels.gpuir import walk
+from graphc.kernels.gpuir import GpuKernel, walk
 from graphc.kernels.interpret import Refused, interpret
 from graphc.kernels.loopir import (
     Accumulate,
@@ -43,6 +45,7 @@ from graphc.kernels.loopir import (
 from graphc.kernels.loopir import (
     Array as Memory,
 )
+from graphc.kernels.map_gpu import ALONE
 from graphc.kernels.plan import Plan, plan
 from graphc.ops.elementwise import mul, sub
 from graphc.tensor import nnet
@@ -63,18 +66,19 @@ COLUMNS = [
 CORPUS = (*PROGRAMS, *COLUMNS)
 BY_NAME = {program.name: program for program in CORPUS}
 
-PROCESSORS = 2  # so that there are few threads, and each has several iterations
+PROCESSORS, BLOCKS = 3, 1  # so few that each thread has several iterations
 
 Sizes = tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True)
 class Way:
-    """How kernels are mapped: for sizes so many times as large as they are, with so much shared memory for rows."""
+    """How kernels are mapped: for sizes so many times as large as they are, with other limits, or for one block."""
 
     name: str
     times: Mapping[str, int] = field(default_factory=dict)
     constants: Mapping[str, int] = field(default_factory=dict)
+    alone: bool = False
 
     def __str__(self) -> str:
         return self.name
@@ -89,7 +93,24 @@ WAYS = (
     Way("long columns", {"n": 50_000}, {"FEWEST_ROWS": 1}),  # columns whose rows blocks share
     Way("wide", {"m": 50_000, "n": 50}),
     Way("large", {"m": 100_000, "n": 100_000}, {"MOST_SMALL": 0}),  # counted in 64 bits
+    Way("alone", alone=True),  # one block runs all launches
 )
+
+
+@dataclass(frozen=True)
+class Whole:
+    """Launches as one kernel, for one block; it stands where a launch does."""
+
+    launches: tuple[Prepared, ...]
+
+    @property
+    def kernel(self) -> GpuKernel:
+        """The last of the kernels."""
+        return self.launches[-1].kernel
+
+    def source(self, name: str) -> str:
+        """The CUDA C."""
+        return render_alone([(launch.kernel, launch.layout) for launch in self.launches], name)
 
 
 @dataclass(frozen=True)
@@ -118,6 +139,12 @@ def sizes_of(program: Program, **sizes: int) -> dict[str, int]:
     letters = set(program.shapes) - {" ", "-", "1"}
     known = {"n": 3, "m": 5, "k": 2, **sizes}
     return {letter: known[letter] for letter in sorted(letters)}
+
+
+def usual_sizes(program: Program) -> dict[str, int]:
+    """Sizes for which all ways differ, if a program has not too many elements then."""
+    usual = sizes_of(program, n=70, m=35)
+    return usual if most_elements(program, usual) < 3000 else sizes_of(program, n=7, m=9)
 
 
 def most_elements(program: Program, sizes: Mapping[str, int]) -> int:
@@ -150,23 +177,23 @@ def _calls(program: Program, sizes: Sizes, bad: bool) -> tuple[Call, ...]:
         known = tuple(map(int, given)), tuple(scalars), before
         try:
             outputs = interpret(kernel, given, scalars, arrays)
-        except Refused:
+        except Refused:  # the kernels behind it are still called
             found.append(Call(what, kernel, *known, None, ()))
-            raise
+            return [np.zeros((), o.dtype)[()] for o in kernel.outputs]
         found.append(Call(what, kernel, *known, tuple(a.copy() for a in arrays), tuple(outputs)))
         return outputs
 
     ones = "".join(letter for letter, n in sizes if n == 1)
     values = program.values(**dict(sizes))
     if bad:
-        values = [1000 - 2000 * x if x.dtype == "int64" else x for x in values]
-    with suppress(Refused):
-        Machine(plan_of(program, ones), run).run(values)
+        most = max(n for _, n in sizes)
+        values = [np.where(np.arange(x.size) % 2, most, -1 - most) if x.dtype == "int64" else x for x in values]
+    Machine(plan_of(program, ones), run).run(values)
     return tuple(found)
 
 
 def calls(program: Program, bad: bool = False, **sizes: int) -> tuple[Call, ...]:
-    """The kernel calls of a program, as the interpreter runs them; bad: with indices that are out of bounds."""
+    """The kernel calls of a program, as the interpreter runs them; bad: with indices just out of bounds."""
     all_sizes = sizes_of(program, **sizes)
     return _calls(program, tuple(all_sizes.items()), bad) if fits(program, all_sizes) else ()
 
@@ -179,7 +206,7 @@ def mapping(way: Way, sizes: Mapping[str, int]) -> Iterator[None]:
     def mapped(kernel: Kernel, size_of: Any, alone: bool = False) -> map_gpu.Mapped:
         return map_gpu.mapped(kernel, lambda n: larger.get(size_of(n), size_of(n)), alone)
 
-    with mock.patch.multiple(launches, mapped=mapped, **way.constants):
+    with mock.patch.multiple(launches, mapped=mapped, BLOCKS=BLOCKS, **way.constants):
         yield
 
 
@@ -207,12 +234,13 @@ def total_of_columns() -> Kernel:
     n, m = Size(), Size()
     x = Memory("float64", ((n,), (m,)))
     i, j = Axis((m,)), Axis((n,))
-    a, largest, twice, total, out = (Value("float64") for _ in range(5))
+    a, square, largest, largest_square, product, total, out = (Value("float64") for _ in range(7))
+    inside = Load(a, x, (j, i)), Let(square, mul, (a, a))
     body = (
-        Loop(j, (Load(a, x, (j, i)),), (Carry(largest, "max", a),)),
-        Let(twice, mul, (largest, largest)),
+        Loop(j, inside, (Carry(largest, "max", a), Carry(largest_square, "max", square))),
+        Let(product, mul, (largest, largest_square)),
     )
-    return Kernel((n, m), (), (x,), (out,), (Loop(i, body, (Carry(total, "sum", twice),)), Output(out, total)))
+    return Kernel((n, m), (), (x,), (out,), (Loop(i, body, (Carry(total, "sum", product),)), Output(out, total)))
 
 
 # Kernels that no program has led to yet.
@@ -241,7 +269,7 @@ def sequel_of(call: Call, way: Way, **sizes: int) -> Sequel:
     """The launches of a call."""
     size_of = dict(zip(call.kernel.sizes, call.sizes, strict=True)).__getitem__
     with mapping(way, sizes):
-        return prepare(call.kernel, size_of, PROCESSORS)
+        return prepare(call.kernel, size_of, PROCESSORS, alone=way.alone)
 
 
 def scripts(
@@ -277,13 +305,9 @@ def script(call: Call, sequel: Sequel) -> tuple[Script, dict[str, Prepared]]:
         numbers[o] = add(np.full((), poison(np.dtype(o.dtype)), o.dtype))
         if i < len(call.outputs):
             wanted[numbers[o]] = np.asarray(call.outputs[i], o.dtype)
-    steps = []
-    kernels = {}
-    for launch in sequel.launches:
-        if does_nothing(launch, size_of):
-            continue
-        name = Programs.name(launch)
-        kernels[name] = launch
+    live = [launch for launch in sequel.launches if not does_nothing(launch, size_of)]
+    arguments = []
+    for launch in live:
         own = launch.kernel.kernel
         machine = {
             "error": lambda: error,
@@ -291,13 +315,25 @@ def script(call: Call, sequel: Sequel) -> tuple[Script, dict[str, Prepared]]:
             "ticket": lambda: add(np.zeros((), "uint32")),
             "rows": lambda launch=launch: add(np.full(math.ceil(launch.row_bytes), 0xFF, "uint8")),
         }
-        given = [numbers[x] for x in (*own.scalars, *own.arrays, *own.outputs)]
+        given = [("size", size_of(n)) for n in own.sizes]
+        given += [("buffer", numbers[x]) for x in (*own.scalars, *own.arrays, *own.outputs)]
         for extra in launch.extras:
-            given.append(machine[extra]())
+            given.append(("buffer", machine[extra]()))
             if extra == "ticket":
-                wanted[given[-1]] = np.zeros((), "uint32")  # as it was, for the next call
-        sizes = tuple(size_of(n) for n in own.sizes)
-        steps.append(Step(name, launch.grid, launch.kernel.block, tuple(given), sizes))
+                wanted[given[-1][1]] = np.zeros((), "uint32")  # as it was, for the next call
+        arguments.append(tuple(given))
+    steps = []
+    kernels: dict[str, Prepared] = {}
+    if live and live[0].layout.alone:
+        whole: Any = Whole(tuple(live))
+        name = Programs.name(whole)
+        kernels[name] = whole
+        steps.append(Step(name, 1, ALONE, tuple(chain.from_iterable(arguments))))
+    else:
+        for launch, given in zip(live, arguments, strict=True):
+            name = Programs.name(launch)
+            kernels[name] = launch
+            steps.append(Step(name, launch.grid, launch.kernel.block, given))
     most = max((a.size for a in call.before), default=1)
     exact = all(is_exact(launch) for launch in sequel.launches)
     end = None if call.after is None else wanted

@@ -18,13 +18,12 @@ Array = np.ndarray[Any, Any]
 
 @dataclass(frozen=True)
 class Step:
-    """A launch.  An argument is the number of a buffer, or a size."""
+    """A launch.  An argument is a "size", or the number of a "buffer"."""
 
     name: str
     grid: int
     block: tuple[int, int]
-    buffers: tuple[int, ...]
-    sizes: tuple[int, ...]
+    arguments: tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True)
@@ -52,8 +51,10 @@ def play(device: HostDevice, kernels: Mapping[str, Any], script: Script) -> list
     """The memory after the launches."""
     memory = [device.asarray(buffer) for buffer in script.buffers]
     for step in script.steps:
-        cells: list[Any] = [ctypes.c_longlong(n) for n in step.sizes]
-        cells += [ctypes.c_void_p(memory[i].address) for i in step.buffers]
+        cells: list[Any] = [
+            ctypes.c_longlong(n) if what == "size" else ctypes.c_void_p(memory[n].address)
+            for what, n in step.arguments
+        ]
         parameters = (ctypes.c_void_p * len(cells))(*[ctypes.addressof(cell) for cell in cells])
         device.launch(kernels[step.name], step.grid, step.block, parameters)
     device.synchronize()

@@ -10,7 +10,19 @@ import pytest
 
 from graphc.backends.cupy import nvrtc
 from graphc.backends.cupy.launches import Prepared
-from tests.cuda.corpus import CORPUS, HANDMADE, PLAIN, WAYS, Way, handmade_call, script, scripts, sequel_of, sources
+from tests.cuda.corpus import (
+    CORPUS,
+    HANDMADE,
+    PLAIN,
+    WAYS,
+    Way,
+    handmade_call,
+    script,
+    scripts,
+    sequel_of,
+    sources,
+    usual_sizes,
+)
 from tests.cuda.forms import FORMS
 from tests.kernels.programs import Program
 
@@ -35,9 +47,9 @@ def kernels(what: str, full: bool) -> dict[str, Prepared]:
     if what == "handmade":
         found: dict[str, Prepared] = {}
         for name in HANDMADE:
-            call = handmade_call(name, 31, 17)
+            call = handmade_call(name, 70, 35)
             for way in WAYS:
-                found |= script(call, sequel_of(call, way, n=31, m=17))[1]
+                found |= script(call, sequel_of(call, way, n=70, m=35))[1]
         return found
     if what == "forms":
         return gathered(FORMS if full else FORMS[::PARTS], (PLAIN,))
@@ -49,7 +61,7 @@ def gathered(programs: Iterable[Program], ways: Iterable[Way]) -> dict[str, Prep
     found: dict[str, Prepared] = {}
     for program in programs:
         for way in ways:
-            for _, used in scripts(program, way, n=31, m=17, k=5):
+            for _, used in scripts(program, way, **usual_sizes(program)):
                 found |= used
     return found
 

@@ -1,0 +1,257 @@
+"""The tests notice what may be wrong with a kernel: each barrier, bound, guard and atomic is taken away in turn.
+
+Mutants are played three times, as long as nobody notices: as they are, in every order of threads; with the address
+sanitizer; with the thread sanitizer.  A mutant that crashes is noticed as well, and the process begins again behind it.
+"""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from graphc.backends.cupy.launches import Prepared
+from graphc.backends.cupy.prelude import prelude, used
+from graphc.backends.cupy.render import COMBINES
+from graphc.backends.cupy.teams import TEAMS
+from tests.cuda.corpus import (
+    BY_NAME,
+    CORPUS,
+    HANDMADE,
+    PLAIN,
+    WAYS,
+    handmade_call,
+    script,
+    scripts,
+    sequel_of,
+)
+from tests.cuda.host_device import compiler, environment
+from tests.cuda.play import Script, save
+
+pytestmark = pytest.mark.skipif(compiler() is None, reason="g++ was not found")
+
+# So that each team has several rows, and each lane several columns.
+SIZES = {"n": 70, "m": 35, "k": 20}
+SIZES_OF_BLOCKS = {"n": 7, "m": 35, "k": 20}  # where a team is a block
+
+# A program for each kind of team, and for each function of teams.
+SELECTED = {
+    "row_softmax": ("plain", "long rows", "rows in memory"),
+    "column_sum": ("plain", "long columns"),
+    "several_reductions": ("plain",),
+    "total_after_rows": ("long rows", "alone"),
+    "gather": ("plain",),
+    "scatter": ("plain",),
+    "small_integers": ("plain",),
+}
+
+TEAMS_OF_BLOCKS = ("long rows", "rows in memory", "large")
+WITH_TEAMS = "(row_softmax|total_after_rows).* long rows|(several_reductions|column_sum|total_of_columns).* plain"
+
+# What is deleted or changed in a line of a kernel: a pattern, and what takes its place.
+MUTATIONS = (
+    ("no barrier", r"__sync(threads|warp)\(\);", ";"),
+    ("one more", r"(for \(.*?; (?:on && )?\w+) < ", r"\1 <= "),
+    ("one less", r"(for \(.*?; (?:on && )?\w+) < ", r"\1 + 1 < "),
+    ("no check", r"if \(ok\) ", ""),
+    ("no check", r"= ok \? (.*) : \(.*\)0;", r"= \1;"),
+    ("all threads", r"if \((threadIdx\.x == 0|on && threadIdx\.y == 0|blockIdx\.x == 0 && .*)\)", "if (true)"),
+)
+ATOMIC = re.compile(r"g_atomic_(\w+)\(&(.*\]), (\w+)\);")
+IN_TEAMS = (
+    ("no barrier", r"__syncthreads\(\);", ";"),
+    ("no fence", r"__threadfence\(\);", ";"),
+    ("one more", r"(for \(int i = .*?; i) < ", r"\1 <= "),
+    ("half of it", r"lane = 16", "lane = 8"),
+    ("half of it", r"blockDim\.y >> 1", "blockDim.y >> 2"),
+    ("all threads", r"if \(threadIdx\.x == 0 && threadIdx\.y == 0\)", "if (true)"),
+)
+
+# Mutants that do what they should: a pattern of their names, and why.
+EQUIVALENT = {
+    r"one more in for \(ix b = ": "one more turn of columns in which all threads are off",
+    r"no fence ": "here memory is the same for all threads at once",
+    r"column_sum .*long columns: not atomic": "only other blocks add to the place, and here blocks run one after "
+    "another; test_mapping.py finds this race",
+    r"g_is_last: no barrier 5": "the thread that takes the ticket has itself written all that its block leaves",
+    r"(row_softmax|total_after_rows).*: one less in for \(ix i1 = ": "what is subtracted before exp does not matter",
+}
+
+PLAY = """
+import sys
+from pathlib import Path
+from tests.cuda.corpus import compiled
+from tests.cuda.host_device import ORDERS, HostDevice
+from tests.cuda.play import load, noticed
+sources, mutants = load(Path(sys.argv[1]))
+sanitize = sys.argv[2]
+flags = ["-fsanitize-recover=all"] if sanitize else []
+devices = [HostDevice(order, sanitize=sanitize, flags=flags) for order in (ORDERS if not sanitize else ORDERS[1:2])]
+modules = [compiled(devices[0], sources)] * len(devices)
+for i in range(int(sys.argv[3]), len(mutants)):
+    print("mutant", i, file=sys.stderr, flush=True)
+    found = next(filter(None, (noticed(devices, modules, script) for script in mutants[i])), None)
+    if found:
+        print("NOTICED", found[:300], file=sys.stderr, flush=True)
+print("mutant", len(mutants), file=sys.stderr, flush=True)
+"""
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """Changed kernels, in a namespace of their own, and the calls that run them."""
+
+    name: str
+    source: str
+    scripts: tuple[Script, ...]
+
+
+Calls = Sequence[tuple[str, Script, dict[str, Prepared]]]
+
+
+def kernel_mutants(found: Calls) -> Iterator[Mutant]:
+    """Of each kernel, each change of a line."""
+    for name, launch in all_kernels(found).items():
+        about = next(about for about, _, kernels in found if name in kernels)
+        played = tuple(renamed(made, name, "kernel") for _, made, kernels in found if name in kernels)
+        lines = launch.source("kernel").splitlines()
+        for i, line in enumerate(lines):
+            for what, changed in changes(line):
+                mutated = "\n".join([*lines[:i], changed, *lines[i + 1 :]])
+                yield Mutant(f"{about}: {what} in {line.strip()}", mutated, played)
+
+
+def changes(line: str) -> Iterator[tuple[str, str]]:
+    """The changes of a line of a kernel."""
+    for what, pattern, new in MUTATIONS:
+        if re.search(pattern, line):
+            yield what, re.sub(pattern, new, line)
+    if found := ATOMIC.search(line):
+        kind, place, value = found.groups()
+        combined = f"{COMBINES[kind]}({place}, {value})"
+        yield "not atomic", ATOMIC.sub(lambda _: f"{place} = {combined};", line)
+
+
+def teams_mutants(every: Calls) -> Iterator[Mutant]:
+    """Of the functions for teams each change, with some kernels that have teams."""
+    found = [call for call in every if re.search(WITH_TEAMS, call[0])]
+    kernels = {name: launch.source(f"kernel_{i}") for i, (name, launch) in enumerate(all_kernels(found).items())}
+    numbers = {name: f"kernel_{i}" for i, name in enumerate(kernels)}
+    for what, pattern, new in IN_TEAMS:
+        for count, place in enumerate(re.finditer(pattern, TEAMS)):
+            changed = TEAMS[: place.start()] + place.expand(new) + TEAMS[place.end() :]
+            function = re.findall(r"inline \w+ (g_\w+)\(", TEAMS[: place.start()])[-1]
+            line = TEAMS[TEAMS.rfind("\n", 0, place.start()) + 1 : TEAMS.find("\n", place.end())].strip()
+            using = {name: text for name, text in kernels.items() if reaches(function, text)}
+            played = [m for _, m, _ in found if any(step.name in using for step in m.steps)]
+            for name in using:
+                played = [renamed(m, name, numbers[name]) for m in played]
+            source = "\n".join([changed, *using.values()])
+            yield Mutant(f"{function}: {what} {count} in {line}", source, tuple(played))
+
+
+def all_kernels(found: Calls) -> dict[str, Prepared]:
+    """The kernels by name."""
+    return {name: launch for _, _, kernels in found for name, launch in kernels.items()}
+
+
+def reaches(function: str, text: str) -> bool:
+    """Whether a kernel calls a function for teams, maybe by way of another."""
+    callers = {"g_warp": ("g_lanes", "g_block", "g_grid"), "g_block": ("g_lanes", "g_block", "g_grid")}
+    return any(f"{name}<" in text or f"{name}(" in text for name in (function, *callers.get(function, ())))
+
+
+def renamed(made: Script, old: str, new: str) -> Script:
+    """A script that runs a kernel of another name."""
+    return replace(made, steps=tuple(replace(s, name=new) if s.name == old else s for s in made.steps))
+
+
+def unit(mutants: Sequence[Mutant], kernels: dict[str, Prepared]) -> tuple[str, list[list[Script]]]:
+    """One source for all mutants, and the calls that run each of them."""
+    parts = [launch.source(name) for name, launch in kernels.items()]
+    played = []
+    for i, mutant in enumerate(mutants):
+        names = re.findall(r" (kernel\w*)\(", mutant.source)
+        text = re.sub(r" (kernel\w*)\(", rf" m{i}_\1(", mutant.source)
+        parts.append(f"namespace m{i} {{\n{text}\n}}\n" + "\n".join(f"using m{i}::m{i}_{name};" for name in names))
+        made = mutant.scripts
+        for name in names:
+            made = tuple(renamed(s, name, f"m{i}_{name}") for s in made)
+        played.append(list(made))
+    text = "\n".join(parts)
+    return "\n".join([prelude(used(text)), TEAMS, text]), played
+
+
+def survivors(mutants: Sequence[Mutant], kernels: dict[str, Prepared], sanitize: str, path: Path) -> list[Mutant]:
+    """The mutants that nobody notices."""
+    if not mutants:
+        return []
+    source, played = unit(mutants, kernels)
+    save(path, [source], played)  # type: ignore[arg-type]
+    silent: list[Mutant] = []
+    begin = 0
+    while begin < len(mutants):
+        said = run(path, sanitize, begin)
+        parts = re.split(r"^mutant (\d+)$", said, flags=re.MULTILINE)[1:]
+        assert parts, said[-3000:]
+        for number, text in zip(parts[::2], parts[1::2], strict=True):
+            crashed = number == parts[-2]
+            begin = int(number) + 1
+            if not crashed and "NOTICED" not in text and "Sanitizer" not in text:
+                silent.append(mutants[int(number)])
+    return silent
+
+
+def run(path: Path, sanitize: str, begin: int) -> str:
+    """Play mutants in a process, and return what it says."""
+    own = environment(sanitize) if sanitize else None
+    if own:
+        own["ASAN_OPTIONS"] = "detect_leaks=0:halt_on_error=0"
+        own["TSAN_OPTIONS"] = "suppress_equal_addresses=0"  # mutants use the same memory one after another
+    done = subprocess.run(
+        [sys.executable, "-c", PLAY, str(path), sanitize, str(begin)],
+        cwd=Path(__file__).parents[2],
+        env=own,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=1500,
+    )
+    return done.stderr
+
+
+def selected(full: bool) -> list[tuple[str, Script, dict[str, Prepared]]]:
+    """The calls whose kernels are changed."""
+    found: list[tuple[str, Script, dict[str, Prepared]]] = []
+    for program in CORPUS if full else map(BY_NAME.__getitem__, SELECTED):
+        for way in WAYS if full else [way for way in WAYS if way.name in SELECTED[program.name]]:
+            for bad in (False, True) if program.name in ("gather", "scatter") else (False,):
+                sizes = SIZES_OF_BLOCKS if way.name in TEAMS_OF_BLOCKS else SIZES
+                sizes = sizes | {"n": 35} if bad else sizes  # what is out of bounds is so in every row
+                for made, kernels in scripts(program, way, bad, **sizes):
+                    found.append((f"{made} {way}", made, kernels))
+    for name in HANDMADE:
+        for way in WAYS if full else (PLAIN,):
+            call = handmade_call(name, SIZES["n"], SIZES["m"])
+            made, kernels = script(call, sequel_of(call, way, n=call.sizes[0], m=call.sizes[1]))
+            found.append((f"{made} {way}", made, kernels))
+    return found
+
+
+def test_every_mutant_is_noticed(full: bool, tmp_path: Path) -> None:
+    found = selected(full)
+    mutants = [*kernel_mutants(found), *teams_mutants(found)]
+    kernels = all_kernels(found)
+    left = survivors(mutants, kernels, "", tmp_path / "plain")
+    left = survivors(left, kernels, "address", tmp_path / "address")
+    left = survivors(left, kernels, "thread", tmp_path / "thread")
+    unknown = [m.name for m in left if not any(re.search(pattern, m.name) for pattern in EQUIVALENT)]
+    assert not unknown, f"of {len(mutants)} mutants nobody notices\n" + "\n".join(unknown)
+    if not full:
+        noticed = [p for p in EQUIVALENT if not any(re.search(p, m.name) for m in left)]
+        assert not noticed, f"these are not equivalent: {noticed}"
