@@ -67,3 +67,14 @@ def _parameter(size: Size, sizes: dict[Variable, loopir.Size]) -> int | loopir.S
         return size
     assert size is not None
     return sizes.setdefault(size, loopir.Size())
+
+
+def copying(nbytes: int) -> Kernel:
+    """The kernel that copies bytes, in the largest pieces of which there are a whole number."""
+    size = next(size for size in (8, 4, 2, 1) if nbytes % size == 0)
+    dtype = f"int{8 * size}"
+    axis = Axis((nbytes // size,))
+    value = Value(dtype)
+    source, target = Array(dtype, (axis.sizes,)), Array(dtype, (axis.sizes,))
+    body = (Load(value, source, (axis,)), Store(target, (axis,), value))
+    return Kernel((), (), (source, target), (), (Loop(axis, body),), frozenset({target}))

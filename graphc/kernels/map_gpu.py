@@ -60,6 +60,9 @@ SHORT = 16
 
 WARP = 32
 
+ALONE = (WARP, 8)
+"""The shape of a block that runs all kernels of a small function: every layout of teams fits it."""
+
 # A sum over so many rows into so few columns is shared out over blocks.
 LONG_COLUMNS, FEW_COLUMNS = 4096, 4096
 
@@ -72,14 +75,17 @@ class Mapped:
     kept: tuple[Array, ...]
 
 
-def mapped(kernel: Kernel, size_of: Callable[[Size], int]) -> Mapped:
-    """The launches of a kernel that is called with such sizes."""
+def mapped(kernel: Kernel, size_of: Callable[[Size], int], alone: bool = False) -> Mapped:
+    """The launches of a kernel that is called with such sizes.
+
+    alone: one block of the shape `ALONE` is to run it.
+    """
 
     def extent(axes: Sequence[Axis]) -> int:
         return prod(n if isinstance(n, int) else size_of(n) for axis in axes for n in axis.sizes)
 
     found = staged(kernel)
-    kernels = tuple(_Mapper(kernel, found.kept, extent).stage(stage) for stage in found.stages)
+    kernels = tuple(_Mapper(kernel, found.kept, extent, alone).stage(stage) for stage in found.stages)
     return Mapped(kernels, found.kept)
 
 
@@ -98,10 +104,13 @@ class _Nest:
 
 
 class _Mapper:
-    def __init__(self, kernel: Kernel, kept: tuple[Array, ...], extent: Callable[[Sequence[Axis]], int]) -> None:
+    def __init__(
+        self, kernel: Kernel, kept: tuple[Array, ...], extent: Callable[[Sequence[Axis]], int], alone: bool
+    ) -> None:
         self.kernel = kernel
         self.kept = kept
         self.extent = extent
+        self.alone = alone
 
     def stage(self, stage: Stage) -> GpuKernel:
         """The launch of one stage."""
@@ -137,7 +146,7 @@ class _Mapper:
             (),
             frozenset(s.array for s in walk((*body, *finish)) if isinstance(s, Store | Accumulate)) & frozenset(arrays),
         )
-        return GpuKernel(own, body, finish, rows, block)
+        return GpuKernel(own, body, finish, rows, ALONE if self.alone else block)
 
     def _in_order(self, stage: Stage, ordered: set[Axis]) -> GpuKernel:
         """A launch of a loop that stores to the same place several times: one thread has all iterations that may."""
@@ -159,12 +168,13 @@ class _Mapper:
         if not inner or (within <= SHORT and not rows):
             return Spread(nest.axes, GRID, _marked(nest.body, nest.axes), nest.carries), (THREADS, 1)
         columns = self.extent(nest.axes)
-        if _by_columns(nest):
-            split = not nest.carries and _is_sum(nest) and columns < FEW_COLUMNS and within >= LONG_COLUMNS
+        if not rows and _by_columns(nest):  # a row lies along the lanes of a team
+            is_long = columns < FEW_COLUMNS and within >= LONG_COLUMNS
+            split = is_long and not self.alone and not nest.carries and _is_sum(nest)
             body = self._team(nest, SPLIT if split else STRIDES)
             return Spread(nest.axes, COLUMNS, body, nest.carries), (WARP, 8 if columns >= FEW_COLUMNS else WARP)
         body = self._team(nest, LANES)
-        lanes = WARP if within <= 4 * WARP else min(1024, max(128, _power_of_two(within // 8)))
+        lanes = WARP if self.alone or within <= 4 * WARP else min(1024, max(128, _power_of_two(within // 8)))
         return Spread(nest.axes, TEAMS, body, nest.carries), (lanes, 8 if lanes == WARP else 1)
 
     def _team(self, nest: _Nest, over: str) -> tuple[GpuStatement, ...]:

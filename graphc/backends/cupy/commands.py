@@ -29,7 +29,8 @@ class Command(Protocol):
 class RunKernel:
     """A launch; `kernel` is set once it has been compiled.
 
-    parameters: the ctypes array that the driver reads; arguments: the cells it points to.
+    parameters: the ctypes array that the driver reads; arguments: the cells it points to; work: how many iterations
+    there are in all.
     """
 
     kernel: Any
@@ -37,12 +38,20 @@ class RunKernel:
     block: tuple[int, int]
     arguments: tuple[Any, ...]
     parameters: Any
+    work: int
 
     @classmethod
-    def of(cls, grid: int, block: tuple[int, int], arguments: tuple[Any, ...]) -> RunKernel:
+    def of(cls, grid: int, block: tuple[int, int], arguments: tuple[Any, ...], work: int = 0) -> RunKernel:
         """A launch with its parameters packed."""
         pointers = [ctypes.addressof(cell) for cell in arguments]
-        return cls(None, grid, block, arguments, (ctypes.c_void_p * max(len(pointers), 1))(*pointers))
+        return cls(None, grid, block, arguments, (ctypes.c_void_p * max(len(pointers), 1))(*pointers), work)
+
+    def with_present_addresses(self) -> RunKernel:
+        """The same launch on the memory of now, whatever is written into the cells later."""
+        cells = tuple(type(cell)(cell.value) for cell in self.arguments)
+        made = RunKernel.of(self.grid, self.block, cells, self.work)
+        made.kernel = self.kernel
+        return made
 
     def run(self, device: Device) -> None:
         """Launch."""

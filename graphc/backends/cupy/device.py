@@ -109,3 +109,8 @@ class Device(Protocol):
 
     def array(self, buffer: Buffer, offset: int, dtype: str, shape: Sequence[int]) -> Any:
         """A device array (a CuPy array) in the memory of a buffer, which it keeps alive."""
+
+
+def pointer(array: Any) -> int:
+    """Where an array on the host begins."""
+    return int(array.__array_interface__["data"][0])

@@ -16,9 +16,11 @@ from typing import Any
 import numpy as np
 
 from graphc.backends.base import Calling
+from graphc.backends.cupy.calls import Caller, OnDevice
 from graphc.backends.cupy.commands import Address, Copy, at_once
 from graphc.backends.cupy.device import Device
-from graphc.backends.cupy.instance import Instance, OnDevice
+from graphc.backends.cupy.hot import Hot, HotEntry
+from graphc.backends.cupy.instance import instance
 from graphc.backends.cupy.numbers import Numbers, is_static, roots, wanted
 from graphc.backends.cupy.programs import Programs
 from graphc.backends.cupy.resident import Resident, described, moved, on_host
@@ -52,7 +54,8 @@ class CupyExecutable:
         self.numbers = wanted(plan)
         self._roots = sorted(roots(plan, self.numbers) or (), key=plan.schedule.graph.inputs.index)
         self._lock = threading.RLock()
-        self._instances: OrderedDict[object, Instance] = OrderedDict()
+        self._callers: OrderedDict[object, Caller] = OrderedDict()
+        self._hot: HotEntry | None = None
         self._shared: Sequence[Cell] = ()
         self._targets: Sequence[Cell] = ()
         self._inputs = schedule.graph.inputs
@@ -75,14 +78,19 @@ class CupyExecutable:
     def cuda(self) -> str:
         """The CUDA C of the last call's sizes; empty before the first call."""
         with self._lock:
-            instance = next(reversed(self._instances.values()), None)
-        return "" if instance is None else instance.cuda
+            caller = next(reversed(self._callers.values()), None)
+        return "" if caller is None else caller.instance.cuda
 
     # ---- calls ----
 
     def attach(self, calling: Calling) -> None:
         """Learn which cells the last inputs come from, and which the last results go to."""
         self._shared, self._targets = calling.shared, calling.targets
+
+    def entry(self, calling: Calling) -> HotEntry | None:
+        """A way in for calls like the last one."""
+        self._hot = HotEntry(calling, self._lock, self.device) if self.static and calling.types else None
+        return self._hot
 
     def described(self, value: Any) -> tuple[np.dtype[Any], tuple[int, ...]] | None:
         """The dtype and shape of an argument on the device, which is taken as it is; None for any other."""
@@ -103,31 +111,50 @@ class CupyExecutable:
         value_of = dict(zip(self._inputs, values, strict=True))
         numbers = {x: on_host(self.device, value_of[x])[()] for x in self._roots}
         key = (tuple(shapes.values()), tuple(numbers.values()))
+        to_host = not self._is_there(values)
         with self._lock:
-            # A call within this one, by a finaliser, finds no instance and makes another one.
-            instance = self._instances.pop(key, None) or self._instance(shapes, numbers)
+            if self._hot is not None:
+                self._hot.hot = None
+            # A call within this one, by a finaliser, finds no caller and makes another one.
+            caller = self._callers.pop(key, None) or self._caller(shapes, numbers)
             try:
                 with self.device.lock:
                     given, kept = self._given(values)
-                    homes = self._homes(instance.new)
-                    new = [Resident(self.device, d.name, s) for d, s in instance.new] if homes is None else homes
-                    results = instance.call(given, [x.address for x in new], not self._is_there(values))
+                    homes = self._homes(caller.instance.new)
+                    new = [Resident(self.device, d.name, s) for d, s in caller.instance.new] if homes is None else homes
+                    results = caller.call(given, tuple([x.address for x in new]), to_host)
                     del kept
             except Refused:
-                self._keep(key, instance)
+                self._keep(key, caller)
                 raise
-            self._keep(key, instance)
+            self._keep(key, caller)
+            if to_host and homes is not None:
+                self._heat(caller, len(values), homes)
         return (*results, *new)
 
-    def _instance(self, shapes: Mapping[Variable, Any], numbers: Mapping[Variable, Any]) -> Instance:
+    def _caller(self, shapes: Mapping[Variable, Any], numbers: Mapping[Variable, Any]) -> Caller:
         known = Numbers(self.plan, shapes, numbers)
-        return Instance(self.plan, known, self.device, self.programs, self.constants, self._returned)
+        return Caller(instance(self.plan, known, self.device, self.programs, self.constants, self._returned))
 
-    def _keep(self, key: object, instance: Instance) -> None:
-        """An instance that did its work is there for the next call of its sizes."""
-        self._instances[key] = instance
-        while len(self._instances) > MOST_INSTANCES:
-            self._instances.popitem(last=False)
+    def _keep(self, key: object, caller: Caller) -> None:
+        """A caller that did its work is there for the next call of its sizes."""
+        self._callers[key] = caller
+        while len(self._callers) > MOST_INSTANCES:
+            self._callers.popitem(last=False)
+
+    def _heat(self, caller: Caller, count: int, homes: Sequence[Resident]) -> None:
+        """Let the next call do what this one did, with the host's arguments, if nothing is to be checked."""
+        held: dict[int, tuple[Cell, Any]] = {id(cell): (cell, cell.value) for cell in self._shared}
+        held |= {id(cell): (cell, home) for cell, home in zip(self._targets, homes, strict=True)}
+        cells = tuple(held.values())
+        usual = not caller.instance.checks and not self._roots and count > len(self._shared)
+        if (
+            self._hot is not None
+            and caller.last is not None
+            and usual
+            and all(isinstance(v, Resident) for _, v in cells)
+        ):
+            self._hot.hot = Hot(caller, caller.last, cells, tuple(homes))
 
     def _step_by_step(self, values: Sequence[Any]) -> tuple[Any, ...]:
         """A call of any other function.  What it reads stays what it is until it is done."""

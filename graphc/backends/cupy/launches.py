@@ -9,8 +9,8 @@ from math import prod
 import numpy as np
 
 from graphc.backends.cupy.render import Layout, extras, render
-from graphc.kernels.gpuir import COLUMNS, GRID, SPLIT, GpuKernel, Once, Spread, walk
-from graphc.kernels.loopir import Array, Kernel, Require, Size
+from graphc.kernels.gpuir import COLUMNS, GRID, SPLIT, GpuKernel, GpuStatement, Once, Spread, walk
+from graphc.kernels.loopir import Array, Kernel, Loop, Require, Size
 from graphc.kernels.map_gpu import mapped
 
 # Blocks of one multiprocessor that take iterations in turns; more would only begin later.
@@ -59,20 +59,28 @@ class Sequel:
     kept: tuple[Array, ...]
 
 
-def prepare(kernel: Kernel, size_of: Callable[[Size], int], processors: int, aliased: bool = False) -> Sequel:
+def prepare(
+    kernel: Kernel,
+    size_of: Callable[[Size], int],
+    processors: int,
+    aliased: bool = False,
+    alone: bool = False,
+) -> Sequel:
     """The launches for a kernel that is called with such sizes on so many multiprocessors.
 
-    aliased: whether two of its parameters may be the same memory, one of them written.
+    aliased: whether two of its parameters may be the same memory, one of them written; alone: whether one block runs
+    it, with others before and after it.
     """
-    found = mapped(kernel, size_of)
-    return Sequel(tuple(_Preparer(k, size_of, processors, aliased).run() for k in found.kernels), found.kept)
+    found = mapped(kernel, size_of, alone)
+    preparers = [_Preparer(k, size_of, 0 if alone else processors, aliased or alone) for k in found.kernels]
+    return Sequel(tuple(preparer.run() for preparer in preparers), found.kept)
 
 
 class _Preparer:
     def __init__(self, kernel: GpuKernel, size_of: Callable[[Size], int], processors: int, aliased: bool) -> None:
         self.kernel = kernel
         self.size_of = size_of
-        self.processors = processors
+        self.processors = processors  # 0: one block
         self.aliased = aliased
 
     def run(self) -> Prepared:
@@ -86,7 +94,7 @@ class _Preparer:
         grid = self._grid()
         return Prepared(
             self.kernel,
-            Layout(self._is_small(), shared, self.aliased),
+            Layout(self._is_small(), shared, self.aliased, not self.processors),
             grid,
             0 if shared else grid * teams * needed,
         )
@@ -104,7 +112,7 @@ class _Preparer:
     def _grid(self) -> int:
         """How many blocks."""
         top = self.kernel.shared_out
-        if top is None:
+        if top is None or not self.processors:
             return 1
         count = self._count([axis.sizes for axis in top.axes])
         wide, high = self.kernel.block
@@ -118,6 +126,23 @@ class _Preparer:
             return across * max(1, min(-(-rows // (high * FEWEST_ROWS)), most // across))
         each = wide * high if top.over == GRID else high
         return max(1, min(-(-count // each), most))
+
+
+def iterations(launch: Prepared, size_of: Callable[[Size], int]) -> int:
+    """How often the innermost statements of a launch run, all together."""
+
+    def count(statements: Sequence[GpuStatement]) -> int:
+        total = 1
+        for s in statements:
+            if isinstance(s, Spread | Loop):
+                axes = s.axes if isinstance(s, Spread) else (s.axis,)
+                times = prod(n if isinstance(n, int) else size_of(n) for axis in axes for n in axis.sizes)
+                total += times * count(s.body)
+            elif isinstance(s, Once):
+                total += count(s.body)
+        return total
+
+    return count(launch.kernel.body)
 
 
 def does_nothing(launch: Prepared, size_of: Callable[[Size], int]) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from graphc.backends.cupy.device import Device, Module
 from graphc.backends.cupy.launches import Prepared
-from graphc.backends.cupy.render import translation_unit
+from graphc.backends.cupy.render import render_alone, translation_unit
 
 
 class Programs:
@@ -30,6 +30,15 @@ class Programs:
                 self._modules.update(dict.fromkeys(missing, module))
             return [self._modules[name][name] for name in names]
 
+    def load_whole(self, launches: Sequence[Prepared]) -> Any:
+        """One kernel that runs some launches one after the other, in one block."""
+        text = whole_source(launches, "graphc_whole")
+        name = f"graphc_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+        with self._lock:
+            if name not in self._modules:
+                self._modules[name] = self.device.compile(whole_source(launches, name))
+            return self._modules[name][name]
+
     @staticmethod
     def name(launch: Prepared) -> str:
         """A name that says what the kernel does, if only to a machine: equal kernels have equal names."""
@@ -49,3 +58,8 @@ def programs_of(device: Device) -> Programs:
 def source(named: dict[str, Prepared]) -> str:
     """The CUDA C of some launches."""
     return translation_unit([launch.source(name) for name, launch in named.items()])
+
+
+def whole_source(launches: Sequence[Prepared], name: str) -> str:
+    """The CUDA C of launches that one block runs, as one kernel."""
+    return translation_unit([render_alone([(p.kernel, p.layout) for p in launches], name)])

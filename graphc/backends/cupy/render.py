@@ -72,17 +72,40 @@ class Layout:
     """What of a call's sizes shapes the code.
 
     is_small: whether all indices fit into 32 bits; shared_bytes: of shared memory for the rows of a team, 0 if they
-    must be elsewhere; aliased: whether some array is reached by two parameters.
+    must be elsewhere; aliased: whether some array is reached by two parameters; alone: whether there is one block.
     """
 
     is_small: bool
     shared_bytes: int = 0
     aliased: bool = False
+    alone: bool = False
 
 
 def render(kernel: GpuKernel, layout: Layout, name: str) -> str:
     """A ``__global__`` function."""
     return _Renderer(kernel, layout, name).text
+
+
+def render_alone(kernels: Sequence[tuple[GpuKernel, Layout]], name: str) -> str:
+    """A ``__global__`` function that one block runs: several kernels one after the other."""
+    parameters: list[str] = []
+    lines: list[str] = []
+    for i, (kernel, layout) in enumerate(kernels):
+        renderer = _Renderer(kernel, layout, name)
+        if i:
+            lines.append("  __syncthreads();")
+        lines += ["  {", f"    {renderer.index}"]
+        for kind, own in renderer.parameters:
+            parameters.append(f"{kind}p{len(parameters)}")
+            lines.append(f"    {kind}{own} = {parameters[-1].removeprefix(kind)};")
+        lines += [f"  {line}" for line in renderer.body]
+        lines.append("  }")
+    threads = prod(kernels[0][0].block)
+    return "\n".join([_head(name, threads, parameters), *lines, "}"])
+
+
+def _head(name: str, threads: int, parameters: Sequence[str]) -> str:
+    return f'extern "C" __global__ void __launch_bounds__({threads}) {name}({", ".join(parameters)}) {{'
 
 
 def translation_unit(functions: Sequence[str]) -> str:
@@ -114,9 +137,20 @@ class _Renderer:
 
     # ---- the whole ----
 
-    @cached_property
+    @property
     def text(self) -> str:
         """The function."""
+        parameters = [kind + name for kind, name in self.parameters]
+        return "\n".join([_head(self.name, prod(self.mapped.block), parameters), f"  {self.index}", *self.body, "}"])
+
+    @property
+    def index(self) -> str:
+        """The type of indices."""
+        return f"typedef {'int' if self.layout.is_small else 'long long'} ix;"
+
+    @cached_property
+    def body(self) -> list[str]:
+        """The lines of the function."""
         mapped = self.mapped
         for i, scalar in enumerate(self.kernel.scalars):
             self._line(f"const {C_TYPE[scalar.dtype]} s{i} = *s{i}_at;")
@@ -125,22 +159,20 @@ class _Renderer:
         self._rows()
         self._block(mapped.body)
         self._finish()
-        threads = prod(mapped.block)
-        parameters = ", ".join(self._parameters())
-        head = f'extern "C" __global__ void __launch_bounds__({threads}) {self.name}({parameters}) {{'
-        index = "int" if self.layout.is_small else "long long"
-        return "\n".join([head, f"  typedef {index} ix;", *self.lines, "}"])
+        return self.lines
 
-    def _parameters(self) -> list[str]:
+    @property
+    def parameters(self) -> list[tuple[str, str]]:
+        """Types and names."""
         kernel = self.kernel
-        restrict = "" if self.layout.aliased else " __restrict__"
-        found = [f"const long long {self.names[n]}_" for n in kernel.sizes]
-        found += [f"const {C_TYPE[s.dtype]} *{self.names[s]}_at" for s in kernel.scalars]
+        restrict = "" if self.layout.aliased else "__restrict__ "
+        found = [("const long long ", f"{self.names[n]}_") for n in kernel.sizes]
+        found += [(f"const {C_TYPE[s.dtype]} *", f"{self.names[s]}_at") for s in kernel.scalars]
         for a in kernel.arrays:
             const = "" if a in kernel.written else "const "
-            found.append(f"{const}{C_TYPE[a.dtype]} *{restrict} {self.names[a]}".replace("* ", "*"))
-        found += [f"{C_TYPE[o.dtype]} *{self.names[o]}" for o in kernel.outputs]
-        return [*found, *(f"{EXTRAS[name]} *{name}" for name in extras(self.mapped, self.layout))]
+            found.append((f"{const}{C_TYPE[a.dtype]} *{restrict}", self.names[a]))
+        found += [(f"{C_TYPE[o.dtype]} *", self.names[o]) for o in kernel.outputs]
+        return [*found, *((f"{EXTRAS[name]} *", name) for name in extras(self.mapped, self.layout))]
 
     def _line(self, text: str) -> None:
         self.lines.append("  " * self.depth + text)
@@ -185,6 +217,16 @@ class _Renderer:
             return
         for carry in top.carries:
             self._line(f"{self._acc(carry)} = {self._together('g_block', carry, self._acc(carry))};")
+        if not self.layout.alone:
+            self._over_blocks(top)
+        self._open("if (threadIdx.x == 0 && threadIdx.y == 0) {")
+        for carry in top.carries:
+            self._define(carry.out, self._acc(carry))
+        self._block(self.mapped.finish)
+        self._close()
+
+    def _over_blocks(self, top: Spread) -> None:
+        """What all blocks have of the totals, for the last of them."""
         self._open("if (gridDim.x > 1) {")
         self._open("if (threadIdx.x == 0 && threadIdx.y == 0) {")
         for i, carry in enumerate(top.carries):
@@ -193,11 +235,6 @@ class _Renderer:
         self._line("if (!g_is_last(ticket)) return;")
         for i, carry in enumerate(top.carries):
             self._line(f"{self._acc(carry)} = {self._together('g_grid', carry, self._parts(i, carry))};")
-        self._close()
-        self._open("if (threadIdx.x == 0 && threadIdx.y == 0) {")
-        for carry in top.carries:
-            self._define(carry.out, self._acc(carry))
-        self._block(self.mapped.finish)
         self._close()
 
     @staticmethod
@@ -242,8 +279,10 @@ class _Renderer:
 
     def _grid(self, s: Spread) -> None:
         k, total = self._counter(s)
-        start = "(ix)blockIdx.x * blockDim.x + threadIdx.x"
-        self._open(f"for (ix {k} = {start}; {k} < {total}; {k} += (ix)gridDim.x * blockDim.x) {{")
+        wide, high = self.mapped.block
+        thread = "threadIdx.x" if high == 1 else f"threadIdx.y * {wide} + threadIdx.x"
+        start, step = f"(ix)blockIdx.x * {wide * high} + {thread}", f"(ix)gridDim.x * {wide * high}"
+        self._open(f"for (ix {k} = {start}; {k} < {total}; {k} += {step}) {{")
         self._decompose(s.axes, k)
 
     def _teams(self, s: Spread) -> None:
@@ -260,7 +299,8 @@ class _Renderer:
     def _columns(self, s: Spread) -> None:
         k, total = self._counter(s)
         self._line(f"const ix across = ({total} + 31) / 32;")
-        self._open("for (ix b = blockIdx.x % across; b < across; b += gridDim.x < across ? gridDim.x : across) {")
+        start = "across ? blockIdx.x % across : 0"  # of no columns there may still be a total
+        self._open(f"for (ix b = {start}; b < across; b += gridDim.x < across ? gridDim.x : across) {{")
         self._line(f"const bool on = b * 32 + threadIdx.x < {total};")
         self._line(f"const ix {k} = on ? b * 32 + threadIdx.x : {total} - 1;  // all threads meet in reductions")
         self._decompose(s.axes, k)
@@ -442,7 +482,7 @@ def has_checks(kernel: GpuKernel) -> bool:
 def extras(kernel: GpuKernel, layout: Layout) -> tuple[str, ...]:
     """The parameters of the machine that a kernel has, in order."""
     top = kernel.shared_out
-    totals = top is not None and bool(top.carries)
+    totals = top is not None and bool(top.carries) and not layout.alone
     wanted = {
         "error": has_checks(kernel), "parts": totals, "ticket": totals,
         "rows": bool(kernel.rows) and not layout.shared_bytes,

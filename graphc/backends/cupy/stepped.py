@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from graphc.backends.cupy.calls import OnDevice
 from graphc.backends.cupy.commands import Address, Command, RunKernel, address_of
-from graphc.backends.cupy.device import Buffer
-from graphc.backends.cupy.instance import OnDevice, pointer
+from graphc.backends.cupy.device import Buffer, pointer
 from graphc.backends.cupy.launches import Prepared
 from graphc.backends.cupy.numbers import Numbers
 from graphc.backends.cupy.resident import Resident

@@ -16,15 +16,23 @@ import numpy as np
 from graphc.backends.base import GuardFailed
 from graphc.backends.cupy.arena import aligned
 from graphc.backends.cupy.commands import Address, Command, Multiply, Operand, RunKernel
-from graphc.backends.cupy.launches import Prepared, Sequel, does_nothing, prepare
+from graphc.backends.cupy.launches import Prepared, Sequel, does_nothing, iterations, prepare
 from graphc.backends.cupy.numbers import Numbers
 from graphc.graph.predicates import Choice, Predicate
 from graphc.graph.variable import Constant, Variable
 from graphc.kernels.launch import Launch
+from graphc.kernels.loopir import Kernel, Size
 from graphc.kernels.plan import Plan
+from graphc.kernels.product import multiplied
 from graphc.kernels.steps import Assumed, Key, NotEmpty, Product, SameCount, SizesEqual, Step
 from graphc.kernels.views import View
 from graphc.ops.shape import ShapeOf
+
+# Products of no more multiplications are kernels of our own: a library takes longer to begin.
+MOST_OWN = 1 << 15
+
+
+SizeOf = Callable[[Size], int]
 
 
 class Mistaken(Exception):
@@ -36,10 +44,14 @@ class Refused(Exception):
 
 
 class Walk:
-    """One pass over the steps."""
+    """One pass over the steps.
 
-    def __init__(self, plan: Plan, numbers: Numbers, processors: int) -> None:
+    alone: whether one block runs all kernels.
+    """
+
+    def __init__(self, plan: Plan, numbers: Numbers, processors: int, alone: bool = False) -> None:
         self.plan = plan
+        self.alone = alone
         self.numbers = numbers
         self.processors = processors
         self.cells: dict[Key, Address] = {}
@@ -97,23 +109,30 @@ class Walk:
         places = [self.place(key) for key in step.arrays]
         written = {p for p, a in zip(places, step.kernel.arrays, strict=True) if a in step.kernel.written}
         aliased = len(set(places)) < len(places) and bool(written)
-        sequel: Sequel = prepare(step.kernel, size_of, self.processors, aliased)
-        used = {x for launch in sequel.launches for x in launch.kernel.kernel.arrays}
-        where: dict[Any, Address] = {}
-        for a, key in zip(step.kernel.arrays, step.arrays, strict=True):
-            if a in used:
-                where[a] = self.address(key)
-        where |= {s: self.address(x) for s, x in zip(step.kernel.scalars, step.scalars, strict=True)}
-        where |= {o: self.address(x) for o, x in zip(step.kernel.outputs, step.outputs, strict=True)}
-        where |= {a: self.scratch(8) for a in sequel.kept}
-        made = [(p, self._run(p, size_of, where)) for p in sequel.launches if not does_nothing(p, size_of)]
+        kernel = step.kernel
+        keys: dict[object, Key] = {
+            **dict(zip(kernel.arrays, step.arrays, strict=True)),
+            **dict(zip(kernel.scalars, step.scalars, strict=True)),
+            **dict(zip(kernel.outputs, step.outputs, strict=True)),
+        }
+        self.kernel(kernel, size_of, lambda x: self.address(keys[x]), aliased)
+
+    def kernel(self, kernel: Kernel, size_of: SizeOf, where: Callable[[Any], Address], aliased: bool = False) -> None:
+        """The launches of a kernel, given where its parameters are."""
+        sequel: Sequel = prepare(kernel, size_of, self.processors, aliased, self.alone)
+        kept = {a: self.scratch(8) for a in sequel.kept}
+        made = [
+            (launch, self._run(launch, size_of, lambda x: kept[x] if x in kept else where(x)))
+            for launch in sequel.launches
+            if not does_nothing(launch, size_of)
+        ]
         if made:
             self.emit_kernels(made)
 
-    def _run(self, launch: Prepared, size_of: Callable[[Any], int], where: dict[Any, Address]) -> RunKernel:
+    def _run(self, launch: Prepared, size_of: SizeOf, where: Callable[[Any], Address]) -> RunKernel:
         kernel = launch.kernel.kernel
         cells: list[Any] = [ctypes.c_longlong(size_of(n)) for n in kernel.sizes]
-        cells += [where[x] for x in (*kernel.scalars, *kernel.arrays, *kernel.outputs)]
+        cells += [where(x) for x in (*kernel.scalars, *kernel.arrays, *kernel.outputs)]
         machine: dict[str, Callable[[], Address]] = {
             "error": lambda: self.error,
             "parts": lambda: self.scratch(8 * launch.totals * launch.grid),
@@ -121,13 +140,16 @@ class Walk:
             "rows": lambda: self.scratch(launch.row_bytes),
         }
         cells += [machine[name]() for name in launch.extras]
-        return RunKernel.of(launch.grid, launch.kernel.block, tuple(cells))
+        return RunKernel.of(launch.grid, launch.kernel.block, tuple(cells), iterations(launch, size_of))
 
     def product(self, step: Product) -> None:
         """A product of matrices."""
         (out,) = step.node.outputs
-        x, y = (self._operand(seen, v) for seen, v in zip((step.x, step.y), step.node.inputs, strict=True))
         rows, columns = self.numbers.shape(out)
+        if rows * columns * self.numbers.shape(step.node.inputs[0])[1] <= MOST_OWN:
+            self.launch(multiplied(step, self.plan.shapes))
+            return
+        x, y = (self._operand(seen, v) for seen, v in zip((step.x, step.y), step.node.inputs, strict=True))
         self.emit(Multiply(out.dtype, x, y, Operand(self.address(out), rows, columns, max(columns, 1))))
 
     def _operand(self, seen: View, x: Variable) -> Operand:
