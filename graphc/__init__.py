@@ -24,6 +24,7 @@ from graphc.printing import debugprint, pp, pprint
 __version__ = "0.1.0"
 
 _ops.bind("eval", "graphc.compile.evaluation:evaluated")
+_ops.bind("elsewhere", "graphc.backends.cupy.resident:elsewhere")
 
 __all__ = [
     "Apply", "Constant", "Function", "FunctionGraph", "In", "Lop", "Op", "Out", "Param", "Rop", "SharedVariable",

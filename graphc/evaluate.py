@@ -78,7 +78,7 @@ def _leaf(x: Variable) -> Array:
     if isinstance(x, Constant):
         return x.data
     if isinstance(x, SharedVariable):
-        return x.container.value
+        return x.container.data
     raise MissingInputError(explain(f"no value was given for {x}", [operand(x)], x.site, "evaluate(y, {x: value})"))
 
 

@@ -9,7 +9,7 @@ It is generated, like the schedule's own source, because a loop over arguments c
             before = cell0.running,
             try:
                 cell0.running = True
-                values = (x, y, *map(read, shared))
+                values = (x, y, *map(asarray, map(read, shared)))
                 try:
                     results = this.run(values)
                 except GuardFailed as failure:
@@ -62,7 +62,7 @@ class Entry:
 
     types: of the arguments; shared: cells that are read; results: types of the results: those that are returned, then
     the new values of `targets`, the cells that are written; form: how results are handed back; check: whether
-    arguments are checked.
+    arguments are checked; on_host: whether values in other memory must be brought to the host.
     """
 
     types: Sequence[TensorType]
@@ -71,6 +71,7 @@ class Entry:
     targets: Sequence[Cell]
     form: OutputForm
     check: bool = True
+    on_host: bool = True
 
     def written_cells(self) -> list[Cell]:
         """All cells involved, if any is written, in the order in which they are locked."""
@@ -98,7 +99,8 @@ class Entry:
         body = []
         if self.check:
             body += [self._check(i, kind) for i, kind in enumerate(self.types)]
-        shared = ["*map(read, shared)"] if self.shared else []
+        read = "map(asarray, map(read, shared))" if self.on_host else "map(read, shared)"
+        shared = [f"*{read}"] if self.shared else []
         parts = [*names, *shared]
         body += [
             f"values = ({', '.join(parts)}{',' if len(parts) == 1 else ''})",
@@ -138,8 +140,8 @@ class Entry:
     def compile(self, this: Runner) -> Callable[..., Any]:
         """The entry of the function `this`."""
         namespace: dict[str, Any] = {
-            "this": this, "checked": this.checked, "ndarray": np.ndarray, "whole": _whole, "deque": deque,
-            "read": _value.__get__, "write": _value.__set__, "shared": tuple(self.shared),
+            "this": this, "checked": this.checked, "ndarray": np.ndarray, "asarray": np.asarray, "whole": _whole,
+            "deque": deque, "read": _value.__get__, "write": _value.__set__, "shared": tuple(self.shared),
             "targets": tuple(self.targets), "pack": self.form.pack, "GuardFailed": GuardFailed,
         }  # fmt: skip
         namespace |= {f"dtype{i}": np.dtype(kind.dtype) for i, kind in enumerate(self.types)}

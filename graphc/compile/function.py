@@ -129,6 +129,7 @@ class Function:
             self._targets(),
             spec.form,
             check=not value or bool(self._state_cells),
+            on_host=not hasattr(self._latest.executable, "described"),
         ).compile(self)
         self._entry = entry if self.profile is None else self.profile.timed(entry)
 
@@ -166,9 +167,15 @@ class Function:
     def checked(self, position: int, value: Any) -> Any:
         """An argument as an array of its input's type, or TypeError; a missing one is the input's own value."""
         entry = self.inputs[position]
+        described = getattr(self._latest.executable, "described", None)
         if value is _MISSING and entry.cell is not None:
-            return entry.cell.value
+            return entry.cell.value if described else entry.cell.data
         try:
+            found = described(value) if described else None
+            if found is not None:
+                dtype, shape = found
+                entry.variable.type.check(dtype, shape, entry.allow_downcast, entry.strict)
+                return value
             return entry.variable.type.filter(value, entry.allow_downcast, entry.strict)
         except TypeError as error:
             x = entry.variable
@@ -191,7 +198,11 @@ class Function:
     def _compile(self, ones: Ones) -> Variant:
         """The variant in which some axes have size 1."""
         with collector_paused():
-            return compile_variant(self._spec, self._backend, self.numerics, _identifier(self.name), ones)
+            made = compile_variant(self._spec, self._backend, self.numerics, _identifier(self.name), ones)
+        attach = getattr(made.executable, "attach", None)
+        if attach is not None:
+            attach(self._calling())
+        return made
 
     def other_variant(self, values: Sequence[Any], failure: GuardFailed) -> tuple[Any, ...]:
         """Run the variant that fits these values, compiling it if need be; ShapeError if none can."""
@@ -235,6 +246,11 @@ class Function:
     def assembly(self) -> str:
         """The machine code of the kernels, as the assembly of this processor; empty if there are none."""
         return str(getattr(self._latest.executable, "assembly", ""))
+
+    @property
+    def cuda(self) -> str:
+        """The CUDA C of the kernels for the sizes of the last call; empty on other backends, and before a call."""
+        return str(getattr(self._latest.executable, "cuda", ""))
 
     @property
     def called(self) -> frozenset[Op]:

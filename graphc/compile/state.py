@@ -29,14 +29,13 @@ class State:
     def __getitem__(self, key: Variable | str) -> Any:
         cell = self._entry(key).cell
         assert cell is not None
-        return cell if self._as_cells else cell.value.copy()
+        return cell if self._as_cells else cell.value.copy()  # on the host, wherever the value is
 
     def __setitem__(self, key: Variable | str, value: Any) -> None:
         entry = self._entry(key)
         assert entry.cell is not None
         new = filtered(entry.variable, value, entry.strict, entry.allow_downcast).copy()
-        with entry.cell.lock:
-            entry.cell.value = new
+        entry.cell.put(new)
 
     def __iter__(self) -> Iterator[Any]:
         return (e.name if e.name is not None else e.variable for e in self._function.inputs if e.cell is not None)

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from graphc import dtypes
 from graphc.errors import explain
+from graphc.graph.bindings import ops
 from graphc.graph.site import creation_site
 from graphc.graph.types import TensorType
 from graphc.graph.variable import Variable, operand
@@ -17,17 +18,45 @@ from graphc.graph.variable import Variable, operand
 Array = np.ndarray[Any, Any]
 
 
+class Elsewhere(Protocol):
+    """What stands in a cell for an array in other memory than the host's, such as a GPU's."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The sizes."""
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype."""
+
+    @property
+    def array(self) -> Any:
+        """The array itself, as the library has it that goes with this memory."""
+
+    def copy(self) -> Array:
+        """A copy on the host."""
+
+    def take(self, value: Array | Elsewhere) -> bool:
+        """Get the elements of another array; False if that cannot be: the shape differs, or someone reads it now."""
+
+
+def is_elsewhere(value: Any) -> bool:
+    """Whether a value is an array in the memory of a GPU, of whatever library."""
+    return hasattr(value, "__cuda_array_interface__")
+
+
 class Cell:
     """The place where one shared value is kept.  All functions that use a variable see the same cell.
 
     A function replaces `value` when it commits its updates; it never writes into an array that somebody may hold.
-    While it is between reading and that, it holds `lock` and `running` is True.
+    While it is between reading and that, it holds `lock` and `running` is True.  On a GPU the value is `Elsewhere`,
+    and a function writes into its memory, so that the address stays.
     """
 
     __slots__ = ("lock", "running", "value")
 
-    def __init__(self, value: Array) -> None:
-        self.value = value
+    def __init__(self, value: Any) -> None:
+        self.value: Any = value  # an array, or Elsewhere
         self.lock = threading.RLock()  # held by a function that updates what it reads
         self.running = False
 
@@ -36,8 +65,19 @@ class Cell:
 
     @property
     def data(self) -> Array:
-        """The value (Theano's name for it)."""
-        return self.value
+        """The value (Theano's name for it), on the host."""
+        held: Array = self.value
+        return held if isinstance(held, np.ndarray) else held.copy()
+
+    def put(self, value: Any, borrow: bool = False) -> None:
+        """Replace the value, after a call in another thread that is updating it.
+
+        borrow: whether a value elsewhere is to stand here itself, instead of giving its elements to the one that does.
+        """
+        with self.lock:
+            given_itself = borrow and not isinstance(value, np.ndarray)
+            if isinstance(self.value, np.ndarray) or given_itself or not self.value.take(value):
+                self.value = value
 
 
 class Exclusive:
@@ -89,7 +129,7 @@ class SharedVariable(Variable):
     def __init__(
         self,
         type: TensorType,
-        value: Array,
+        value: Array | Elsewhere,
         name: str | None = None,
         strict: bool = False,
         allow_downcast: bool | None = None,
@@ -100,9 +140,16 @@ class SharedVariable(Variable):
         self.strict = strict
         self.allow_downcast = allow_downcast
 
-    def get_value(self, borrow: bool = False, return_internal_type: bool = False) -> Array:
-        """The value: a copy, or with ``borrow=True`` the array itself, which the next update may replace."""
+    def get_value(self, borrow: bool = False, return_internal_type: bool = False) -> Any:
+        """The value: a copy, or with ``borrow=True`` the array itself, which the next update may replace.
+
+        A value on a GPU is copied to the host, unless ``return_internal_type=True`` asks for a CuPy array.
+        """
         value = self.container.value
+        if not isinstance(value, np.ndarray):
+            if not return_internal_type:
+                return value.copy()
+            value = value.array
         return value if borrow else value.copy()
 
     def set_value(self, new_value: Any, borrow: bool = False) -> None:
@@ -110,12 +157,12 @@ class SharedVariable(Variable):
 
         ``borrow=True`` permits graphc to keep `new_value` itself instead of a copy.
         """
-        array = self._owned(new_value, borrow)
-        with self.container.lock:  # after a call in another thread that is updating it, never in between
-            self.container.value = array
+        self.container.put(self._owned(new_value, borrow), borrow)
 
-    def _owned(self, value: Any, borrow: bool) -> Array:
+    def _owned(self, value: Any, borrow: bool) -> Any:
         try:
+            if is_elsewhere(value):
+                return ops.elsewhere(value, self.type, borrow, self.allow_downcast, self.strict)
             array = self.type.filter(value, self.allow_downcast, self.strict)
         except TypeError as error:
             raise TypeError(explain(f"shared variable {self}: {error}", [operand(self)], self.site)) from None
@@ -123,7 +170,8 @@ class SharedVariable(Variable):
 
     def zero(self, borrow: bool = False) -> None:
         """Set every element to 0."""
-        self.set_value(np.zeros_like(self.container.value), borrow=True)
+        value = self.container.value
+        self.set_value(np.zeros(value.shape, value.dtype), borrow=True)
 
     def clone(self, name: str | None = None) -> SharedVariable:
         """Another variable on the same cell."""
@@ -189,7 +237,8 @@ def shared(
 
     Parameters
     ----------
-    value: an array, a number or a nested list of numbers.  A Python float is float64, an int int64, a bool bool.
+    value: an array (of NumPy, or on a GPU), a number or a nested list of numbers.  A Python float is float64, an int
+        int64, a bool bool.
     name: what the variable is called in print.
     strict: `set_value` takes arrays of exactly this type.
     allow_downcast: `set_value` may lose precision.
@@ -200,11 +249,14 @@ def shared(
         >>> w.get_value()
         array(0.5)
     """
-    array = _array(value)
+    array = ops.elsewhere(value, None, borrow) if is_elsewhere(value) else _array(value)
     if name is not None and not isinstance(name, str):
         raise TypeError(f"shared(): the name of a variable is text, got {type(name).__name__} {name!r}")
     if shape is None:
         shape = [1 if flag else None for flag in broadcastable] if broadcastable is not None else [None] * array.ndim
     kind = TensorType(array.dtype.name, shape=shape)
-    owned = array if borrow else array.copy()
-    return SharedVariable(kind, kind.filter(owned), name, strict, allow_downcast)
+    if isinstance(array, np.ndarray):
+        array = kind.filter(array if borrow else array.copy())
+    else:
+        kind.check(array.dtype, array.shape)
+    return SharedVariable(kind, array, name, strict, allow_downcast)

@@ -128,12 +128,31 @@ class TensorType:
             array = self._cast(value, allow_downcast)
         if array.dtype.byteorder not in "=|":
             array = array.astype(self.dtype)
-        if array.ndim != self.ndim:
-            raise TypeError(f"expected {self.kind} ({self.ndim} axes), got {array.ndim} axes, shape {array.shape}")
-        for axis, (size, actual) in enumerate(zip(self.shape, array.shape, strict=True)):
-            if size is not None and size != actual:
-                raise TypeError(f"expected size {size} on axis {axis}, got shape {array.shape}")
+        self._check_shape(array.shape)
         return array
+
+    def check(
+        self, dtype: np.dtype[Any], shape: tuple[int, ...], allow_downcast: bool | None = None, strict: bool = False
+    ) -> None:
+        """Raise TypeError where `filter` would for an array of this dtype and shape."""
+        if strict and dtype != self.dtype:
+            raise TypeError(f"expected an array of {self.dtype}, got one of {dtype} (strict=True)")
+        if not allow_downcast and not np.can_cast(dtype, self.dtype, "safe"):
+            raise TypeError(self._lossy(dtype))
+        self._check_shape(shape)
+
+    def _check_shape(self, shape: tuple[int, ...]) -> None:
+        if len(shape) != self.ndim:
+            raise TypeError(f"expected {self.kind} ({self.ndim} axes), got {len(shape)} axes, shape {shape}")
+        for axis, (size, actual) in enumerate(zip(self.shape, shape, strict=True)):
+            if size is not None and size != actual:
+                raise TypeError(f"expected size {size} on axis {axis}, got shape {shape}")
+
+    def _lossy(self, dtype: np.dtype[Any]) -> str:
+        return (
+            f"cannot make {self.dtype} from {dtype} without risking loss of precision: "
+            f"value.astype({self.dtype!r}) casts it, and so does allow_downcast=True"
+        )
 
     def _cast(self, value: Any, allow_downcast: bool | None) -> np.ndarray[Any, Any]:
         source = self._as_array(value)
@@ -152,10 +171,7 @@ class TensorType:
                 return cast
             if np.array_equal(cast, source, equal_nan=source.dtype.kind in "fc"):
                 return cast
-        raise TypeError(
-            f"cannot make {self.dtype} from {source.dtype} without risking loss of precision: "
-            f"value.astype({self.dtype!r}) casts it, and so does allow_downcast=True"
-        )
+        raise TypeError(self._lossy(source.dtype))
 
     def _as_array(self, value: Any) -> np.ndarray[Any, Any]:
         if isinstance(value, np.ndarray):

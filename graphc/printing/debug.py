@@ -206,7 +206,7 @@ class _Listing:
     def _storage(self, x: Variable) -> str:
         if not self.options.print_storage or self.subject.graph is None:
             return ""
-        value = x.data if isinstance(x, Constant) else x.container.value if isinstance(x, SharedVariable) else None
+        value = x.data if isinstance(x, Constant) else x.container.data if isinstance(x, SharedVariable) else None
         return " [None]" if value is None else f" [{constant_text(value)}]"
 
     def _clients_of(self, x: Variable) -> str:

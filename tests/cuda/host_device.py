@@ -224,24 +224,71 @@ def _shadow() -> tuple[Callable[[int, int], None], Callable[[int, int], None]] |
     return functions
 
 
-class DeviceArray(np.ndarray):
-    """What stands for a CuPy array: an array in the device's memory."""
+class DeviceArray:
+    """What stands for a CuPy array: an array in the device's memory, of which NumPy gets nothing unless by `get`."""
+
+    def __init__(self, device: HostDevice, memory: np.ndarray[Any, Any]) -> None:
+        self.device = device
+        self.memory = memory
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """The sizes."""
+        return self.memory.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype."""
+        return self.memory.dtype
+
+    @property
+    def ndim(self) -> int:
+        """The rank."""
+        return self.memory.ndim
+
+    @property
+    def nbytes(self) -> int:
+        """The bytes of all elements."""
+        return self.memory.nbytes
+
+    @property
+    def address(self) -> int:
+        """Of the first element."""
+        return self.memory.ctypes.data
+
+    @property
+    def T(self) -> DeviceArray:
+        """With the axes in reverse."""
+        return DeviceArray(self.device, self.memory.T)
+
+    @property
+    def __cuda_array_interface__(self) -> dict[str, Any]:
+        return dict(self.memory.__array_interface__)
+
+    def __getitem__(self, index: Any) -> DeviceArray:
+        return DeviceArray(self.device, np.asarray(self.memory[index]))
+
+    def __setitem__(self, index: Any, value: Any) -> None:
+        self.device.synchronize()
+        self.memory[index] = value
+
+    def copy(self) -> DeviceArray:
+        """Another array on the device."""
+        return self.device.asarray(self.get())
 
     def get(self) -> np.ndarray[Any, Any]:
         """A copy in the host's memory, of what is there when all is done."""
-        base: Any = self
-        while isinstance(base, np.ndarray):
-            base = base.base
-        if isinstance(base, _Owner):
-            base.device.synchronize()
-        return np.array(self, subok=False, order="C")
+        self.device.synchronize()
+        return np.array(self.memory, order="C")
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Any:
+        raise TypeError("Implicit conversion to a NumPy array is not allowed. Please use `.get()`")
 
 
 class _Owner:
     """Through which NumPy sees a buffer and keeps it alive."""
 
-    def __init__(self, device: HostDevice, buffer: HostBuffer, offset: int, dtype: str, shape: tuple[int, ...]) -> None:
-        self.device = device
+    def __init__(self, buffer: HostBuffer, offset: int, dtype: str, shape: tuple[int, ...]) -> None:
         self.buffer = buffer
         address = buffer.address + offset
         kind = np.dtype(dtype).str
@@ -260,9 +307,10 @@ class HostRecording:
 
     def launch(self) -> None:
         """Run it."""
-        self._device._refuse_in_capture("the launch of a recording")
-        for operation in self.operations:
-            self._device._enqueue(operation)
+        with self._device.lock:
+            self._device._refuse_in_capture("the launch of a recording")
+            for operation in self.operations:
+                self._device._enqueue(operation)
 
 
 class HostDevice:
@@ -297,21 +345,25 @@ class HostDevice:
         self._waiting: list[tuple[Callable[[], None], list[HostBuffer]]] = []
         self._buffers: weakref.WeakValueDictionary[int, HostBuffer] = weakref.WeakValueDictionary()
         self._modules: dict[str, dict[str, Kernel]] = {}
+        # Held from `begin` to `end`: what other threads do meanwhile is not to be recorded.
+        self.lock = threading.RLock()
 
     # ---- memory ----
 
     def allocate(self, nbytes: int) -> HostBuffer:
         """Device memory, full of 0xFF: NaN as a float, -1 as an integer."""
-        self._refuse_in_capture("allocate")
-        buffer = HostBuffer(nbytes)
-        self._buffers[buffer.address] = buffer
-        return buffer
+        with self.lock:
+            self._refuse_in_capture("allocate")
+            buffer = HostBuffer(nbytes)
+            self._buffers[buffer.address] = buffer
+            return buffer
 
     def pinned(self, nbytes: int) -> np.ndarray[Any, Any]:
         """Host memory that copies may use: an array of uint8."""
-        self._refuse_in_capture("pinned")
-        buffer = self.allocate(nbytes)
-        return np.asarray(_Owner(self, buffer, 0, "uint8", (nbytes,)))
+        with self.lock:
+            self._refuse_in_capture("pinned")
+            buffer = self.allocate(nbytes)
+        return np.asarray(_Owner(buffer, 0, "uint8", (nbytes,)))
 
     def _check_range(self, address: int, nbytes: int, what: str) -> None:
         for buffer in list(self._buffers.values()):
@@ -328,7 +380,8 @@ class HostDevice:
 
     def compile(self, source: str) -> Mapping[str, Kernel]:
         """The kernels of a source."""
-        self._refuse_in_capture("compile")
+        with self.lock:
+            self._refuse_in_capture("compile")
         if source not in self._modules:
             bounds = {name: bound for bound, name in KERNEL.findall(source)}
             if not bounds:
@@ -420,28 +473,37 @@ class HostDevice:
 
     def begin(self) -> None:
         """From now on record."""
-        self._refuse_in_capture("begin")
+        self.lock.acquire()
+        try:
+            self._refuse_in_capture("begin")
+        except DeviceError:
+            self.lock.release()
+            raise
         self._recorded = []
 
     def end(self) -> HostRecording:
         """What was recorded."""
-        if self._recorded is None:
-            raise DeviceError("end without begin")
-        operations, self._recorded = self._recorded, None
+        with self.lock:
+            if self._recorded is None:
+                raise DeviceError("end without begin")
+            operations, self._recorded = self._recorded, None
+            self.lock.release()
         return HostRecording(self, operations)
 
     def synchronize(self) -> None:
         """Do what waits."""
-        self._refuse_in_capture("synchronize")
-        waiting, self._waiting = self._waiting, []
-        for operation, _ in waiting:
-            operation()
+        with self.lock:
+            self._refuse_in_capture("synchronize")
+            waiting, self._waiting = self._waiting, []
+            for operation, _ in waiting:
+                operation()
 
     def _do(self, operation: Callable[[], None]) -> None:
-        if self._recorded is not None:
-            self._recorded.append(operation)
-        else:
-            self._enqueue(operation)
+        with self.lock:
+            if self._recorded is not None:
+                self._recorded.append(operation)
+            else:
+                self._enqueue(operation)
 
     def _enqueue(self, operation: Callable[[], None]) -> None:
         if self.late:
@@ -462,17 +524,17 @@ class HostDevice:
 
     def adopt(self, value: Any, dtype: str) -> tuple[int, tuple[int, ...], object]:
         """The address and shape of a device array in C order, and what keeps it alive."""
-        self._refuse_in_capture("adopt")
+        with self.lock:
+            self._refuse_in_capture("adopt")
         if not self.holds(value):
             raise DeviceError(f"adopt: {type(value).__name__} is no array of this device")
-        if value.dtype != dtype or not value.flags.c_contiguous or not self._is_inside(value):
-            self.synchronize()
-            value = self.asarray(value.astype(dtype))
-        return value.ctypes.data, value.shape, value
+        if value.dtype != dtype or not value.memory.flags.c_contiguous or not self._is_inside(value):
+            value = self.asarray(value.get().astype(dtype))
+        return value.address, value.shape, value
 
     def _is_inside(self, value: DeviceArray) -> bool:
         try:
-            self._check_range(value.ctypes.data, value.nbytes, "array")
+            self._check_range(value.address, value.nbytes, "array")
         except DeviceError:
             return False
         return True
@@ -484,7 +546,7 @@ class HostDevice:
         size = math.prod(shape) * np.dtype(dtype).itemsize
         if offset < 0 or offset + size > buffer.nbytes:
             raise DeviceError(f"array of {size} bytes at {offset} of a buffer of {buffer.nbytes}")
-        return np.asarray(_Owner(self, buffer, offset, dtype, tuple(shape))).view(DeviceArray)
+        return DeviceArray(self, np.asarray(_Owner(buffer, offset, dtype, tuple(shape))))
 
     def asarray(self, value: Any) -> DeviceArray:
         """A device array of a value, as ``cupy.asarray`` makes it."""

@@ -76,4 +76,4 @@ def arguments(device: HostDevice, launch: Prepared, size_of: Any, memory: dict[A
 
 def address_of(array: Any) -> int:
     """Where a device array begins."""
-    return int(array.__array_interface__["data"][0])
+    return int(array.__cuda_array_interface__["data"][0])

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from graphc.backends.cupy.arena import ALIGNMENT
-from graphc.backends.cupy.commands import Address, Clear, Command, Copy, RunKernel
+from graphc.backends.cupy.commands import Address, Clear, Command, Copy, RunKernel, at_once, recorded
 from graphc.backends.cupy.device import Device, Recording, pointer
 from graphc.backends.cupy.instance import Instance
 from graphc.backends.cupy.walk import Refused
@@ -180,7 +180,7 @@ class Caller:
             self._remember(binding, None)
             binding = (self._moved(given), targets, binding[2])
         self.launch(binding)
-        self._waiting = 0 in binding[0] and not to_host
+        self._waiting = 0 in binding[0]
         self.settle(binding)
         if block is None:
             return [view.copy() for view in self.returning.views]
@@ -190,15 +190,17 @@ class Caller:
     def launch(self, binding: Binding) -> None:
         """Run the commands: a recording, if their places have been seen before."""
         if binding in self._recordings:
-            recording = self._recordings[binding] or self._record(binding)
+            recording = self._recordings[binding] or recorded(self.device, self._commands(binding))
             self._remember(binding, recording)
             recording.launch()
             self.last = recording
             return
         self.last = None
         commands = self._commands(binding)
-        for command in commands:
+        commits = [] if self.instance.checks or self.instance.alone else self._commits()
+        for command in commands[: len(commands) - len(commits)]:
             command.run(self.device)
+        at_once(self.device, commits)
         self._remember(binding, Single.of(commands, self.device))
 
     def _remember(self, binding: Binding, recording: Recording | None) -> None:
@@ -216,8 +218,7 @@ class Caller:
         if checks:
             if self.flag[0]:
                 raise Refused
-            for command in self._commits():
-                command.run(self.device)
+            at_once(self.device, self._commits())
 
     # ---- bindings ----
 
@@ -241,18 +242,8 @@ class Caller:
                 addresses.append(self.staging.homes[i])
         return tuple(addresses)
 
-    def _record(self, binding: Binding) -> Recording:
-        commands = self._commands(binding)
-        self.device.begin()
-        try:
-            for command in commands:
-                command.run(self.device)
-        finally:
-            recording = self.device.end()
-        return recording
-
     def _commands(self, binding: Binding) -> list[Command]:
-        """All commands of a call, bound to its memory, with the copies before and after."""
+        """All commands of a call, bound to its memory, with the copies before and after; those of new values last."""
         instance = self.instance
         addresses, targets, block = binding
         commands: list[Command] = []
@@ -275,11 +266,11 @@ class Caller:
             else:
                 cell.value = base + offset
                 bound.add(id(cell))
+        if not block:
+            commands += self.returning.copies
         if instance.checks:
-            commands.append(Copy(Address(pointer(self.flag)), instance.error, 8))
-        elif not instance.alone:
-            commands += self._commits()
-        return commands if block else [*commands, *self.returning.copies]
+            return [*commands, Copy(Address(pointer(self.flag)), instance.error, 8)]
+        return commands if instance.alone else [*commands, *self._commits()]
 
     def _commits(self) -> list[Command]:
         """New values go to where shared variables have theirs."""

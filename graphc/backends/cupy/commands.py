@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import ctypes
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from graphc.backends.cupy.device import Device, Matrix
+from graphc.backends.cupy.device import Device, Matrix, Recording
 
 Address = ctypes.c_void_p
 """The cell of an address.  A launch reads it when it is told to run."""
@@ -117,3 +118,22 @@ class Clear:
     def run(self, device: Device) -> None:
         """Clear."""
         device.clear(address_of(self.target), self.nbytes)
+
+
+def recorded(device: Device, commands: Sequence[Command]) -> Recording:
+    """Commands that can be run again and again as a whole."""
+    device.begin()
+    try:
+        for command in commands:
+            command.run(device)
+    finally:
+        made = device.end()
+    return made
+
+
+def at_once(device: Device, commands: Sequence[Command]) -> None:
+    """Run commands such that all of them have been told to the device, or none, if the user interrupts."""
+    if len(commands) == 1:
+        commands[0].run(device)
+    elif commands:
+        recorded(device, commands).launch()

@@ -96,6 +96,11 @@ class CupyDevice:
         """How many multiprocessors there are."""
         return self._processors
 
+    @property
+    def lock(self) -> contextlib.AbstractContextManager[Any]:
+        """What a thread holds that has several pieces of work with nothing of other threads in between."""
+        return self._lock
+
     def compile(self, source: str) -> Module:
         """The kernels of a CUDA C source."""
         compiled = nvrtc.compile(source, self._arch)

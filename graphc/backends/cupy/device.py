@@ -10,6 +10,7 @@ is an error, as it is on a GPU.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -57,6 +58,13 @@ class Device(Protocol):
     @property
     def processors(self) -> int:
         """How many multiprocessors there are."""
+
+    @property
+    def lock(self) -> AbstractContextManager[Any]:
+        """What a thread holds that has several pieces of work with nothing of other threads in between.
+
+        From `begin` to `end` the device holds it by itself.
+        """
 
     def compile(self, source: str) -> Module:
         """The kernels of a CUDA C source, all ``extern "C" __global__``."""

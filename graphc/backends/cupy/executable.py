@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
@@ -16,19 +17,19 @@ import numpy as np
 
 from graphc.backends.base import Calling
 from graphc.backends.cupy.calls import Caller, OnDevice
-from graphc.backends.cupy.commands import Address
-from graphc.backends.cupy.device import Buffer, Device, pointer
+from graphc.backends.cupy.commands import Address, Copy, at_once
+from graphc.backends.cupy.device import Device
 from graphc.backends.cupy.hot import Hot, HotEntry
-from graphc.backends.cupy.instance import Instance, instance
+from graphc.backends.cupy.instance import instance
+from graphc.backends.cupy.listing import DeviceSchedule
 from graphc.backends.cupy.numbers import Numbers, is_static, roots, wanted
 from graphc.backends.cupy.programs import Programs
-from graphc.backends.cupy.resident import Resident
+from graphc.backends.cupy.resident import Resident, described, moved, on_host
 from graphc.backends.cupy.spelling import spells
 from graphc.backends.cupy.stepped import Stepped
 from graphc.backends.cupy.walk import Mistaken, Refused
 from graphc.graph.shared import Cell
 from graphc.graph.variable import Constant, Variable
-from graphc.kernels.describe import KernelSchedule
 from graphc.kernels.drafts import kernel_ops
 from graphc.kernels.launch import Launch
 from graphc.kernels.loopir import Kernel
@@ -45,7 +46,7 @@ class CupyExecutable:
     """A plan on a device."""
 
     def __init__(self, schedule: Schedule, plan: Plan, device: Device, programs: Programs) -> None:
-        self.schedule: Schedule = KernelSchedule.of(schedule, plan, why_called)
+        self.schedule: Schedule = DeviceSchedule.of(schedule, plan, why_called)
         self.plan = plan
         self.device = device
         self.programs = programs
@@ -54,10 +55,11 @@ class CupyExecutable:
         self._roots = sorted(roots(plan, self.numbers) or (), key=plan.schedule.graph.inputs.index)
         self._lock = threading.RLock()
         self._callers: OrderedDict[object, Caller] = OrderedDict()
+        self._hot: HotEntry | None = None
         self._shared: Sequence[Cell] = ()
         self._targets: Sequence[Cell] = ()
-        self._homes: dict[int, Resident] = {}
-        self._hot: HotEntry | None = None
+        self._inputs = schedule.graph.inputs
+        self._constants: dict[Constant, Resident] | None = None
 
     # ---- what there is to see ----
 
@@ -81,150 +83,177 @@ class CupyExecutable:
 
     # ---- calls ----
 
+    def attach(self, calling: Calling) -> None:
+        """Learn which cells the last inputs come from, and which the last results go to."""
+        self._shared, self._targets = calling.shared, calling.targets
+
     def entry(self, calling: Calling) -> HotEntry | None:
         """A way in for calls like the last one."""
-        self._shared, self._targets = calling.shared, calling.targets
         self._hot = HotEntry(calling, self._lock) if self.static and calling.types else None
         return self._hot
 
+    def described(self, value: Any) -> tuple[np.dtype[Any], tuple[int, ...]] | None:
+        """The dtype and shape of an argument on the device, which is taken as it is; None for any other."""
+        return described(self.device, value)
+
     def run(self, values: Sequence[Any]) -> tuple[Any, ...]:
         """The results for the values of the schedule's inputs."""
+        try:
+            return self._at_once(values) if self.static else self._step_by_step(values)
+        except Mistaken:
+            return self._general.run(values)
+        except Refused:
+            return self._instead(values)
+
+    def _at_once(self, values: Sequence[Any]) -> tuple[Any, ...]:
+        """A call of a static function.  Nothing that other threads do comes between reading and writing."""
+        shapes = dict(zip(self._inputs, map(np.shape, values), strict=True))
+        value_of = dict(zip(self._inputs, values, strict=True))
+        numbers = {x: on_host(self.device, value_of[x])[()] for x in self._roots}
+        key = (tuple(shapes.values()), tuple(numbers.values()))
         with self._lock:
-            given, keep, on_device = self._given(values)
+            # A call within this one, by a finaliser, finds no caller and makes another one.
+            caller = self._callers.pop(key, None) or self._caller(shapes, numbers)
             try:
-                return self._run(values, given, not on_device)
-            except Mistaken:
-                return self._general.run(values)
-            except Refused:
-                return self._instead(values)
+                with self.device.lock:
+                    given, kept = self._given(values)
+                    homes = self._homes(caller.instance.new)
+                    new = [Resident(self.device, d.name, s) for d, s in caller.instance.new] if homes is None else homes
+                    to_host = not self._is_there(values)
+                    results = caller.call(given, tuple([x.address for x in new]), to_host)
+                    self._heat(caller, to_host and homes is not None)
+                    del kept
             finally:
-                del keep
+                self._keep(key, caller)
+        return (*results, *new)
 
-    def _given(self, values: Sequence[Any]) -> tuple[list[Any], list[object], bool]:
-        """The inputs as instances take them, what keeps them alive, and whether an argument is on the device."""
-        first = len(values) - len(self._shared)
-        given: list[Any] = []
-        keep: list[object] = []
-        on_device = False
-        for i, (x, value) in enumerate(zip(self.plan.schedule.graph.inputs, values, strict=True)):
-            if i >= first and x.ndim:
-                resident = self._resident(i, self._shared[i - first], value)
-                keep.append(resident)
-                given.append(OnDevice(resident.address, resident.nbytes, resident.shape, stays=True))
-            elif isinstance(value, Resident):
-                keep.append(value)
-                given.append(OnDevice(value.address, value.nbytes, value.shape, stays=True))
-            elif self.device.holds(value):
-                address, shape, owner = self.device.adopt(value, x.dtype)
-                keep.append(owner)
-                given.append(OnDevice(address, int(np.prod(shape)) * np.dtype(x.dtype).itemsize, shape))
-                on_device = True
-            else:
-                given.append(np.asarray(value))
-        return given, keep, on_device
+    def _caller(self, shapes: Mapping[Variable, Any], numbers: Mapping[Variable, Any]) -> Caller:
+        known = Numbers(self.plan, shapes, numbers)
+        return Caller(instance(self.plan, known, self.device, self.programs, self.constants, self._returned))
 
-    def _resident(self, i: int, cell: Cell, value: Any) -> Resident:
-        """The value of a shared variable, moved to the device if it is not there."""
-        if isinstance(value, Resident) and value.device is self.device:
-            self._homes[i] = value
-            return value
-        array = np.asarray(value)
-        home = self._homes.get(i)
-        if home is None or (home.shape, home.dtype) != (array.shape, array.dtype):
-            home = self._homes[i] = Resident(self.device, array.dtype.name, array.shape)
-        home.fill(array)
-        if cell.value is value:
-            cell.value = home  # type: ignore[assignment]
-        return home
+    def _keep(self, key: object, caller: Caller) -> None:
+        """Who did a call is there for the next one of these sizes."""
+        self._callers[key] = caller
+        while len(self._callers) > MOST_INSTANCES:
+            self._callers.popitem(last=False)
 
-    def _run(self, values: Sequence[Any], given: Sequence[Any], to_host: bool) -> tuple[Any, ...]:
-        inputs = self.plan.schedule.graph.inputs
-        shapes = {x: tuple(v.shape) for x, v in zip(inputs, given, strict=True)}
-        returned = len(self.plan.results) - len(self._targets)
-        if not self.static:
-            walk = Stepped(self, given, shapes)
-            walk.run()
-            results = walk.results(returned, to_host)
-            new = walk.new_values(returned)
-            return (*results, *(self._committed(i, x) for i, x in enumerate(new)))
-        numbers = {x: self._number(v) for x, v in zip(inputs, values, strict=True) if x in self._roots}
-        caller = self._caller(shapes, numbers, returned)
-        residents = [self._target(i, caller.instance, returned) for i in range(len(self._targets))]
-        results = caller.call(given, tuple([r.address for r in residents]), to_host)
-        self._heat(caller, values, to_host, residents)
-        return (*results, *residents)
-
-    def _heat(self, caller: Caller, values: Sequence[Any], to_host: bool, residents: Sequence[Resident]) -> None:
-        """Let the next call do what this one did, if it is one that comes from the host and checks nothing."""
+    def _heat(self, caller: Caller, is_usual: bool) -> None:
+        """Let the next call do what this one did, if nothing is checked and no size depends on values."""
         if self._hot is None:
             return
-        recording = caller.last
-        known: dict[int, Any] = {id(cell): cell.value for cell in self._shared}
-        stays = all(known.get(id(cell)) is value for cell, value in zip(self._targets, residents, strict=True))
-        usual = to_host and recording is not None and stays and not caller.instance.checks and not self._roots
-        count = len(values) - len(self._shared)
-        if usual and all(isinstance(cell.value, Resident) for cell in self._shared):
-            assert recording is not None
-            cells = tuple((cell, cell.value) for cell in self._shared)
-            self._hot.hot = Hot(caller, recording, cells) if count else None
+        present = [(cell, cell.value) for cell in (*self._shared, *self._targets)]
+        usual = is_usual and caller.last is not None and not caller.instance.checks and not self._roots
+        if usual and caller.last is not None and all(isinstance(value, Resident) for _, value in present):
+            self._hot.hot = Hot(caller, caller.last, tuple(present))
         else:
             self._hot.hot = None
 
-    def _number(self, value: Any) -> Any:
-        """A number that decides about sizes, on the host."""
-        return np.asarray(self._on_host(value))[()]
+    def _step_by_step(self, values: Sequence[Any]) -> tuple[Any, ...]:
+        """A call of any other function.  What it reads stays what it is until it is done."""
+        with self._reading(values) as given:
+            walk = Stepped(self, given, {x: v.shape for x, v in zip(self._inputs, given, strict=True)})
+            walk.run()
+            results = walk.results(self._returned, not self._is_there(values))
+            new = walk.new_values(self._returned)
+        with self.device.lock:
+            homes = self._homes([(x.dtype, x.shape) for x in new])
+            if homes is None:
+                return (*results, *new)
+            at_once(self.device, [copy_of(x, home) for x, home in zip(new, homes, strict=True)])
+        return (*results, *homes)
 
-    def _on_host(self, value: Any) -> Any:
-        return value.get() if self.device.holds(value) else np.asarray(value)
+    @contextmanager
+    def _reading(self, values: Sequence[Any]) -> Iterator[list[Any]]:
+        """The inputs, while nobody writes into them."""
+        with self.device.lock:
+            given, kept = self._given(values)
+            read = [x for x in kept if isinstance(x, Resident)]
+            for x in read:
+                x.readers += 1
+        try:
+            yield given
+        finally:
+            with self.device.lock:
+                for x in read:
+                    x.readers -= 1
 
-    def _caller(self, shapes: Mapping[Variable, Any], numbers: Mapping[Variable, Any], returned: int) -> Caller:
-        key = (tuple(shapes.values()), tuple(numbers.values()), returned)
-        found = self._callers.pop(key, None)
-        if found is None:
-            known = Numbers(self.plan, shapes, numbers)
-            found = Caller(instance(self.plan, known, self.device, self.programs, self.constants, returned))
-        self._callers[key] = found
-        while len(self._callers) > MOST_INSTANCES:
-            self._callers.popitem(last=False)
-        return found
+    @property
+    def _returned(self) -> int:
+        """How many results are handed back; the others are new values."""
+        return len(self.plan.results) - len(self._targets)
 
-    def _target(self, i: int, instance: Instance, returned: int) -> Resident:
-        """Where the new value of a shared variable goes: to where it is, if the shape stays."""
-        shape, dtype = instance.shapes[returned + i], instance.dtypes[returned + i]
-        value = self._targets[i].value
-        if isinstance(value, Resident) and (value.shape, value.dtype) == (shape, dtype) and value.device is self.device:
+    # ---- values that come and go ----
+
+    def _is_there(self, values: Sequence[Any]) -> bool:
+        """Whether an argument is on the device, so that results are to be there."""
+        return any(map(self.device.holds, values[: len(values) - len(self._shared)]))
+
+    def _given(self, values: Sequence[Any]) -> tuple[list[Any], list[object]]:
+        """The inputs as instances take them, and what keeps them alive; for who holds the lock of the device."""
+        first = len(values) - len(self._shared)
+        given: list[Any] = []
+        kept: list[object] = []
+        for i, (x, value) in enumerate(zip(self._inputs, values, strict=True)):
+            if i >= first:
+                value = self._present(self._shared[i - first], value)
+            if self.device.holds(value):
+                value = Resident.lending(self.device, value, x.dtype)
+            if isinstance(value, Resident) and value.device is self.device:
+                kept.append(value)
+                value = OnDevice(value.address, value.nbytes, value.shape, stays=value.lent is None)
+            given.append(value if isinstance(value, OnDevice) else np.asarray(value))
+        return given, kept
+
+    def _present(self, cell: Cell, value: Any) -> Any:
+        """The value of a shared variable; arrays are moved to the device if they are not there.
+
+        value: what was read from the cell before the lock of the device was taken.
+        """
+        now = cell.value
+        if now is not value and now.shape == np.shape(value):
+            value = now
+        return self._moved(cell, value) if value.ndim else value
+
+    def _moved(self, cell: Cell, value: Any) -> Resident:
+        """A value of a cell on the device; it stands in the cell from now on."""
+        if isinstance(value, Resident) and value.device is self.device:
             return value
-        return Resident(self.device, dtype.name, shape)
+        made = moved(self.device, value)
+        if cell.lock.acquire(blocking=False):  # else a thread is replacing the value anyway
+            try:
+                if cell.value is value:
+                    cell.value = made
+            finally:
+                cell.lock.release()
+        return made
 
-    def _committed(self, i: int, value: Resident) -> Resident:
-        """A new value, brought to where the variable has its value, if the shape stays."""
-        held = self._targets[i].value
-        if isinstance(held, Resident) and (held.shape, held.dtype) == (value.shape, value.dtype):
-            self.device.copy(held.address, value.address, value.nbytes)
-            return held
-        return value
+    def _homes(self, kinds: Sequence[tuple[np.dtype[Any], tuple[int, ...]]]) -> list[Resident] | None:
+        """Where the old values of the targets are, if all new ones can go there; for who holds the lock of the device.
+
+        All or none: who reads several variables must not find some of them replaced.
+        """
+        homes: dict[int, Resident] = {}
+        for cell, (dtype, shape) in zip(self._targets, kinds, strict=True):
+            if cell.value.shape != shape:
+                return None
+            home = self._moved(cell, cell.value)
+            if not home.is_free or not home.fits(self.device, dtype, shape):
+                return None
+            homes[id(home)] = home
+        return list(homes.values()) if len(homes) == len(kinds) else None
 
     # ---- what is made once ----
 
-    @cached_property
-    def constants(self) -> dict[Constant, Address]:
+    @property
+    def constants(self) -> Mapping[Constant, Address]:
         """The constant arrays, on the device."""
-        found: dict[Constant, Address] = {}
-        self._buffers: list[Buffer] = []
-        for step in self.plan.steps:
-            for key in self._arrays(step):
-                if isinstance(key, Constant) and key not in found:
-                    data = np.ascontiguousarray(key.data)
-                    buffer = self.device.allocate(max(data.nbytes, 1))
-                    staged = self.device.pinned(max(data.nbytes, 1))
-                    staged[: data.nbytes] = data.reshape(-1).view(np.uint8)
-                    self.device.copy(buffer.address, pointer(staged), data.nbytes)
-                    self.device.synchronize()
-                    self._buffers.append(buffer)
-                    found[key] = Address(buffer.address)
-        return found
+        with self._lock:
+            if self._constants is None:
+                arrays = dict.fromkeys(key for step in self.plan.steps for key in self._arrays(step))
+                self._constants = {key: moved(self.device, key.data) for key in arrays}
+        return {key: Address(made.address) for key, made in self._constants.items()}
 
-    def _arrays(self, step: Step) -> list[Any]:
+    def _arrays(self, step: Step) -> list[Constant]:
         keys = [self.plan.home.get(k, k) if isinstance(k, Variable) else k for k in read_by(step)]
         return [key for key in keys if isinstance(key, Constant) and key.ndim]
 
@@ -240,12 +269,21 @@ class CupyExecutable:
         """What the reference makes of a call in which a check failed: its error, or its results."""
         from graphc.backends.numpy.executable import compile
 
-        host = list(map(self._on_host, values))
+        host = [on_host(self.device, v) for v in values]
         if self._reference is None:
             self._reference = compile(self.plan.schedule)
-        return tuple(self._reference.run(host))
+        results = self._reference.run(host)
+        if not self._is_there(values):
+            return tuple(results)
+        there = [moved(self.device, x).array for x in results[: self._returned]]
+        return (*there, *results[self._returned :])
 
     _reference: Any = None
+
+
+def copy_of(source: Resident, target: Resident) -> Copy:
+    """The command that copies one value to another of its kind."""
+    return Copy(Address(target.address), Address(source.address), source.nbytes)
 
 
 def why_called(node: Any) -> str:

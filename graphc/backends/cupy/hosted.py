@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from graphc.backends.base import Calling
 from graphc.backends.cupy.device import Device
-from graphc.backends.cupy.resident import Resident
+from graphc.backends.cupy.resident import described, moved, on_host
 from graphc.backends.numpy.executable import NumpyExecutable, compile
 from graphc.schedule.schedule import Schedule
 
@@ -18,20 +19,24 @@ class Hosted:
 
     def __init__(self, schedule: Schedule, device: Device, reason: str) -> None:
         self.device = device
+        self._targets = 0
         self._executable: NumpyExecutable = compile(schedule)
         self.schedule = self._executable.schedule
         self.source = f"# run on the host: {reason}\n{self._executable.source}"
 
+    def attach(self, calling: Calling) -> None:
+        """Learn how many results are new values, which stay on the host."""
+        self._targets = len(calling.targets)
+
+    def described(self, value: Any) -> tuple[np.dtype[Any], tuple[int, ...]] | None:
+        """The dtype and shape of an argument on the device, which is taken as it is; None for any other."""
+        return described(self.device, value)
+
     def run(self, values: Sequence[Any]) -> tuple[Any, ...]:
         """The results for the values of the schedule's inputs."""
         device = self.device
-        arrays = [device.holds(v) for v in values]
-        host = [v.get() if there else np.asarray(v) for v, there in zip(values, arrays, strict=True)]
-        results = self._executable.run(host)
-        return tuple(map(self._moved, results)) if any(arrays) else results
-
-    def _moved(self, value: Any) -> Any:
-        array = np.asarray(value)
-        resident = Resident(self.device, array.dtype.name, array.shape)
-        resident.fill(array)
-        return resident.array
+        results = self._executable.run([on_host(device, v) for v in values])
+        if not any(map(device.holds, values)):
+            return results
+        returned = len(results) - self._targets
+        return (*(moved(device, x).array for x in results[:returned]), *results[returned:])

@@ -57,7 +57,7 @@ def _entry(this: HotEntry, calling: Calling, lock: Any) -> Callable[..., Any]:
         for value, shape, dtype in zip(args, hot.caller.staging.shapes, dtypes, strict=False):
             if type(value) is not np.ndarray or value.dtype is not dtype or value.shape != shape:
                 return False
-        return all([cell.value is value for cell, value in hot.cells])
+        return all([cell.value is value and not value.readers for cell, value in hot.cells])
 
     def call(*args: Any, **kwargs: Any) -> Any:
         """The results."""
@@ -69,11 +69,13 @@ def _entry(this: HotEntry, calling: Calling, lock: Any) -> Callable[..., Any]:
             for cell in cells:
                 cell.lock.acquire()
                 held += 1
-            with lock:
+            with lock, hot.caller.device.lock:
                 if not matches(hot, args) or any([cell.running for cell in cells]):
                     hot = None
                 else:
+                    this.hot = None  # a call within this one, by a finaliser, goes the long way
                     results = _run(hot, args)
+                    this.hot = hot
         finally:
             for cell in cells[:held]:
                 cell.lock.release()

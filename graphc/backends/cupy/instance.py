@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from graphc.backends.cupy.arena import Life, aligned, packed
-from graphc.backends.cupy.commands import Address, Command, RunKernel, address_of
+from graphc.backends.cupy.commands import Address, Command, Copy, RunKernel, address_of
 from graphc.backends.cupy.device import Buffer, Device, pointer
 from graphc.backends.cupy.launches import Prepared
 from graphc.backends.cupy.numbers import Numbers
@@ -53,7 +53,7 @@ class Instance(Walk):
     inputs: the cell of each input, None if nobody reads it.
     results: the cells of the results; the first `returned` of them are handed back, the others are new values of
     shared variables.  free: those (by id) whose address is set by who calls.
-    shapes, dtypes, nbytes_of: of the results.
+    shapes, dtypes, nbytes_of: of the results; new: dtypes and shapes of the new values.
     targets: the cells of where new values go.
     """
 
@@ -81,9 +81,10 @@ class Instance(Walk):
         self._inputs = {x: x.ndim for x in plan.schedule.graph.inputs}
         self.run()
         outputs = plan.schedule.graph.outputs
-        self.results = [self.address(key) for key in plan.results]
         self.shapes = [numbers.shape(x) for x in outputs]
         self.dtypes = [np.dtype(x.dtype) for x in outputs]
+        self.new = list(zip(self.dtypes, self.shapes, strict=True))[returned:]
+        self.results = [self._own(key) for key in plan.results]
         self.nbytes_of = [math.prod(s) * d.itemsize for s, d in zip(self.shapes, self.dtypes, strict=True)]
         self.free = {id(self._needs[k][0]) for k in map(self.place, plan.results[:returned]) if k in self._needs}
         self.inputs = [self.cells.get(self.place(x)) for x in plan.schedule.graph.inputs]
@@ -92,13 +93,28 @@ class Instance(Walk):
             self._commit()
         self._arrange()
 
+    def _own(self, key: Key) -> Address:
+        """The memory of a result; an input's is not its own, and may get a new value before the result is read."""
+        cell = self.address(key)
+        if self.place(key) not in self._inputs:
+            return cell
+        copy, nbytes = self.scratch(8), np.dtype(key.dtype).itemsize
+        if self.alone:
+            self._copy_by_kernel(cell, copy, nbytes)
+        else:
+            self.emit(Copy(copy, cell, nbytes))
+        return copy
+
+    def _copy_by_kernel(self, given: Address, target: Address, nbytes: int) -> None:
+        kernel = copying(nbytes)
+        where = dict(zip(kernel.arrays, (given, target), strict=True))
+        self.kernel(kernel, lambda _: 0, where.__getitem__)
+
     def _commit(self) -> None:
         """New values go to where shared variables have theirs, at the end of the one kernel."""
         first = self.returned
         for new, target, nbytes in zip(self.results[first:], self.targets, self.nbytes_of[first:], strict=True):
-            kernel = copying(nbytes)
-            where = dict(zip(kernel.arrays, (new, target), strict=True))
-            self.kernel(kernel, lambda _: 0, where.__getitem__)
+            self._copy_by_kernel(new, target, nbytes)
 
     def compile(self) -> None:
         """All kernels together: each a launch of its own, or all of them in one."""
