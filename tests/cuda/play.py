@@ -52,8 +52,7 @@ def play(device: HostDevice, kernels: Mapping[str, Any], script: Script) -> list
     memory = [device.asarray(buffer) for buffer in script.buffers]
     for step in script.steps:
         cells: list[Any] = [
-            ctypes.c_longlong(n) if what == "size" else ctypes.c_void_p(memory[n].address)
-            for what, n in step.arguments
+            ctypes.c_longlong(n) if what == "size" else ctypes.c_void_p(memory[n].address) for what, n in step.arguments
         ]
         parameters = (ctypes.c_void_p * len(cells))(*[ctypes.addressof(cell) for cell in cells])
         device.launch(kernels[step.name], step.grid, step.block, parameters)

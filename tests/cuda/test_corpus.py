@@ -5,11 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from functools import cache
+from typing import Any
 
 import pytest
 
+import graphc.tensor as T
 from graphc.backends.cupy import nvrtc
+from graphc.backends.cupy.chosen import standing_in
 from graphc.backends.cupy.launches import Prepared
+from graphc.tensor import nnet
 from tests.cuda.corpus import (
     CORPUS,
     HANDMADE,
@@ -24,6 +28,7 @@ from tests.cuda.corpus import (
     usual_sizes,
 )
 from tests.cuda.forms import FORMS
+from tests.cuda.host_device import HostDevice
 from tests.kernels.programs import Program
 
 pytestmark = pytest.mark.skipif(nvrtc.found() is None, reason="NVRTC was not found: pip install nvidia-cuda-nvrtc")
@@ -83,6 +88,29 @@ def test_nvrtc_compiles_every_kernel(arch: str, what: str, full: bool) -> None:
             wide, high = launch.kernel.block
             assert taken.registers * wide * high <= 65536, about
             assert taken.shared <= 48 * 1024, about
+
+
+def columns_of_every_kind(x: Any, y: Any) -> list[Any]:
+    return [reduce(z, axis=0) for z in (x, y) for reduce in (T.sum, T.prod, T.max, T.min)]
+
+
+# Functions that one block runs, with much to keep in shared memory, and for which sizes.
+LARGE = (
+    (Program("softmaxes", "nm nm nm", lambda *given: [nnet.softmax(x) * i for i, x in enumerate(given, 1)]), 4, 257),
+    (Program("columns_of_every_kind", "nm nm", columns_of_every_kind, "float64 int64"), 20, 40),
+)
+
+
+@pytest.mark.parametrize("program, n, m", LARGE, ids=str)
+def test_what_one_block_does_fits_into_shared_memory(program: Program, n: int, m: int) -> None:
+    with standing_in(HostDevice()):
+        f = program.function("cupy")
+        f(*program.values(n=n, m=m))
+        source = next(iter(f.variants.values())).executable.cuda  # type: ignore[attr-defined]
+    assert "graphc_whole" in source
+    assert "shared[" in source or "g_column<" in source
+    (taken,) = nvrtc.compile(source).kernels.values()
+    assert taken.shared <= 48 * 1024
 
 
 def test_there_is_a_form_for_everything(full: bool) -> None:

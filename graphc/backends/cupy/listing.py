@@ -16,12 +16,12 @@ from graphc.kernels.steps import Call
 class DeviceSchedule(KernelSchedule):
     """A schedule that a device runs.
 
-        schedule function(x)
-            0  t1 = kernel 0 (x): exp
-            1  t2 = call Cumsum(t1)  # ...
-        commit  t2
-        runs    step by step
-        moves   t1 to the host, t2 to the device  (step 1)
+    schedule function(x)
+        0  t1 = kernel 0 (x): exp
+        1  t2 = call Cumsum(t1)  # ...
+    commit  t2
+    runs    step by step
+    moves   t1 to the host, t2 to the device  (step 1)
     """
 
     def __repr__(self) -> str:

@@ -11,6 +11,7 @@ from graphc.graph.variable import Constant, Variable
 from graphc.kernels.groups import Decide
 from graphc.kernels.interpret import interpret
 from graphc.kernels.launch import Launch
+from graphc.kernels.loopir import Extent, Kernel, Loop, Output, Require, Statement, Value, defines, uses
 from graphc.kernels.plan import Plan
 from graphc.kernels.steps import Assumed, Call, Key, NotEmpty, Pick, SameCount, SizesEqual, Undecide, Window, read_by
 from graphc.ops.shape import ShapeOf
@@ -69,8 +70,28 @@ class Numbers:
 
 
 def makers(plan: Plan) -> dict[Variable, Launch]:
-    """Which kernel computes a value of rank 0."""
-    return {x: step for step in plan.steps if isinstance(step, Launch) for x in step.outputs}
+    """Which kernel computes a value of rank 0; of one without arrays, the part that does."""
+    steps = [step for step in plan.steps if isinstance(step, Launch)]
+    return {x: step if step.arrays else part(step, x) for step in steps for x in step.outputs}
+
+
+def part(step: Launch, x: Variable) -> Launch:
+    """What of a kernel without arrays computes one of its numbers: others may follow from what is not known yet."""
+    kernel = step.kernel
+    if any(isinstance(s, Loop | Require) for s in kernel.body):
+        return step
+    output = kernel.outputs[step.outputs.index(x)]
+    kept: list[Statement] = []
+    needed: set[Value] = set()
+    for s in reversed(kernel.body):
+        if s.parameter is output if isinstance(s, Output) else not needed.isdisjoint(defines(s)):
+            kept.append(s)
+            needed.update(uses(s))
+    read = {s.size for s in kept if isinstance(s, Extent)}
+    sizes = [(n, v) for n, v in zip(kernel.sizes, step.sizes, strict=True) if n in read]
+    scalars = [(s, v) for s, v in zip(kernel.scalars, step.scalars, strict=True) if s in needed]
+    alone = Kernel(tuple(n for n, _ in sizes), tuple(s for s, _ in scalars), (), (output,), tuple(reversed(kept)))
+    return Launch(alone, tuple(v for _, v in sizes), tuple(v for _, v in scalars), (), (x,), step.nodes)
 
 
 def wanted(plan: Plan) -> list[Variable]:

@@ -87,11 +87,11 @@ def render(kernel: GpuKernel, layout: Layout, name: str) -> str:
 
 
 def render_alone(kernels: Sequence[tuple[GpuKernel, Layout]], name: str) -> str:
-    """A ``__global__`` function that one block runs: several kernels one after the other."""
+    """A ``__global__`` function that one block runs: several kernels one after the other, in the same shared memory."""
     parameters: list[str] = []
     lines: list[str] = []
-    for i, (kernel, layout) in enumerate(kernels):
-        renderer = _Renderer(kernel, layout, name)
+    renderers = [_Renderer(kernel, layout, name) for kernel, layout in kernels]
+    for i, renderer in enumerate(renderers):
         if i:
             lines.append("  __syncthreads();")
         lines += ["  {", f"    {renderer.index}"]
@@ -101,11 +101,14 @@ def render_alone(kernels: Sequence[tuple[GpuKernel, Layout]], name: str) -> str:
         lines += [f"  {line}" for line in renderer.body]
         lines.append("  }")
     threads = prod(kernels[0][0].block)
-    return "\n".join([_head(name, threads, parameters), *lines, "}"])
+    shared = max(renderer.shared_bytes for renderer in renderers)
+    return "\n".join([*_head(name, threads, parameters, shared), *lines, "}"])
 
 
-def _head(name: str, threads: int, parameters: Sequence[str]) -> str:
-    return f'extern "C" __global__ void __launch_bounds__({threads}) {name}({", ".join(parameters)}) {{'
+def _head(name: str, threads: int, parameters: Sequence[str], shared_bytes: int) -> list[str]:
+    """How a function begins."""
+    head = f'extern "C" __global__ void __launch_bounds__({threads}) {name}({", ".join(parameters)}) {{'
+    return [head, f"  __shared__ __align__(16) char shared[{shared_bytes}];"] if shared_bytes else [head]
 
 
 def translation_unit(functions: Sequence[str]) -> str:
@@ -145,7 +148,13 @@ class _Renderer:
     def text(self) -> str:
         """The function."""
         parameters = [kind + name for kind, name in self.parameters]
-        return "\n".join([_head(self.name, prod(self.mapped.block), parameters), f"  {self.index}", *self.body, "}"])
+        head = _head(self.name, prod(self.mapped.block), parameters, self.shared_bytes)
+        return "\n".join([*head, f"  {self.index}", *self.body, "}"])
+
+    @property
+    def shared_bytes(self) -> int:
+        """Of shared memory that the rows of a block take."""
+        return self.layout.shared_bytes * self.mapped.block[1] if self.mapped.rows else 0
 
     @property
     def index(self) -> str:
@@ -199,7 +208,6 @@ class _Renderer:
             return
         teams = self.mapped.block[1]
         if self.layout.shared_bytes:
-            self._line(f"__shared__ __align__(16) char shared[{self.layout.shared_bytes * teams}];")
             self._line(f"char *row = shared + threadIdx.y * {self.layout.shared_bytes};")
         else:
             each = " + ".join(self._row_bytes(row) for row in rows)

@@ -20,9 +20,19 @@ template <class T, T combine(T, T)> __device__ inline T g_warp(T x) {
   return x;
 }
 
+// What warps, and what columns of threads hand on: all reductions take turns with it, whatever they reduce.
+__device__ inline void *g_of_warps() {
+  __shared__ unsigned long long parts[32];
+  return parts;
+}
+__device__ inline void *g_of_columns() {
+  __shared__ unsigned long long parts[1024];
+  return parts;
+}
+
 // Over all threads of a block; all of them get the result.
 template <class T, T combine(T, T)> __device__ inline T g_block(T x, T neutral) {
-  __shared__ T parts[32];
+  T *parts = (T *)g_of_warps();
   int thread = threadIdx.y * blockDim.x + threadIdx.x, warps = (blockDim.x * blockDim.y) >> 5;
   x = g_warp<T, combine>(x);
   if (warps == 1) return x;
@@ -40,7 +50,7 @@ template <class T, T combine(T, T)> __device__ inline T g_lanes(T x, T neutral) 
 
 // Over a column of threads.
 template <class T, T combine(T, T)> __device__ inline T g_column(T x) {
-  __shared__ T parts[1024];
+  T *parts = (T *)g_of_columns();
   int thread = threadIdx.y * 32 + threadIdx.x;
   parts[thread] = x;
   __syncthreads();
