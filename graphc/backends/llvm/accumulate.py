@@ -63,7 +63,8 @@ def across(b: Builder, kind: str, x: Value) -> Value:
         name = "mul" if kind == "prod" else "add"
     path = f"@llvm.vector.reduce.{name}.{x.kind.suffix}"
     b.declare(f"{scalar} {path}({x.kind})")
-    return b.let(scalar, f"call {scalar} {path}({x})")
+    flags = "nnan " if x.kind.is_float else ""  # an extremum is looked for beside nan: see below
+    return b.let(scalar, f"call {flags}{scalar} {path}({x})")
 
 
 def accumulator(kind: str, dtype: str) -> Accumulator:
