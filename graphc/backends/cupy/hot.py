@@ -6,6 +6,7 @@ memory.  Every other call goes the long way, which sets up this one.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -16,6 +17,7 @@ from graphc.backends.base import Calling
 from graphc.backends.cupy.calls import Caller
 from graphc.backends.cupy.device import Device, Recording
 from graphc.backends.cupy.resident import Resident
+from graphc.backends.vectorcall import Callee
 from graphc.graph.shared import Cell, in_order
 
 
@@ -40,8 +42,18 @@ class HotEntry:
 
     def __init__(self, calling: Calling, lock: Any, device: Device) -> None:
         self.hot: Hot | None = None
-        # It stands in a class as `__call__`, and is no method.
-        self.call: Callable[..., Any] = staticmethod(_entry(self, calling, lock, device))
+        self.call = _entry(self, calling, lock, device)
+
+    def take(self, callee: Callee, cls: type[Callee]) -> None:
+        """Take the calls of a function: Python looks for `__call__` in its class, so it gets a class of its own."""
+        own = {
+            "__slots__": (),
+            "__call__": staticmethod(self.call),
+            "__module__": cls.__module__,
+            "__doc__": cls.__doc__,
+            "__signature__": inspect.signature(lambda *args, **kwargs: None),
+        }
+        callee.__class__ = type(cls.__name__, (cls,), own)
 
     def free(self) -> None:
         """Forget the last call."""
