@@ -79,6 +79,15 @@ def accumulator(kind: str, dtype: str) -> Accumulator:
     )
 
 
+def partial(kind: str, dtype: str) -> Accumulator:
+    """A reduction lane by lane, as it is kept in memory."""
+    return Accumulator(
+        lambda b, k: (b.constant(neutral(kind, dtype), k),),
+        lambda b, state, x: (combine(b, kind, state[0], x),),
+        lambda b, state: state[0],
+    )
+
+
 # ---- the largest and smallest floats: nan is looked for aside, so that a step is one comparison ----
 
 
