@@ -68,8 +68,10 @@ class ColumnRenderer(VectorRenderer):
 
 def _added_to_columns(loop: Loop) -> Loop | None:
     """The loop over a row that is added to columns, if there is no more in a loop but some numbers for each row."""
+    if loop.carries or not loop.body:
+        return None
     *before, row = loop.body
-    if loop.carries or not isinstance(row, Loop) or any(isinstance(s, Loop | Accumulate | Output) for s in before):
+    if not isinstance(row, Loop) or any(isinstance(s, Loop | Accumulate | Output) for s in before):
         return None
     sums = [s for s in row.body if isinstance(s, Accumulate)]
     return row if sums and not row.carries and all(s.index == (row.axis,) for s in sums) else None
