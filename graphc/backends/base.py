@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from graphc.errors import BackendError
+from graphc.errors import BackendError, GpuUnavailableError
 from graphc.graph.fgraph import Guard
 from graphc.graph.op import Op
 from graphc.graph.shared import Cell
@@ -100,7 +100,9 @@ def usable(name: str) -> str | None:
     if name not in PACKAGES:
         return f"backend {name!r} is not part of this version; it has {', '.join(map(repr, PACKAGES))}"
     if name == "cupy":
-        return None  # which device there is, and what is missing, its `compile` says
+        gpu: Any = importlib.import_module("graphc.backends.cupy.chosen")
+        reason: str | None = gpu.problem()
+        return reason
     if importlib.util.find_spec(PACKAGES[name]) is None:
         return f"backend {name!r} needs the package {PACKAGES[name]}, which is not installed"
     here = (platform.system(), platform.machine())
@@ -116,6 +118,8 @@ def backend(name: str) -> Backend:
     if name == "auto":
         name = next(known for known in AUTOMATIC if usable(known) is None)
     reason = usable(name)
+    if reason is not None and name == "cupy":
+        raise GpuUnavailableError(reason)
     if reason is not None:
         raise BackendError(f"{reason}. Use backend='auto' or one of {', '.join(map(repr, PACKAGES))}")
     module: Any = importlib.import_module(f"graphc.backends.{name}")

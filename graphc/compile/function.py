@@ -248,6 +248,11 @@ class Function:
         return str(getattr(self._latest.executable, "assembly", ""))
 
     @property
+    def cuda(self) -> str:
+        """The CUDA C of the kernels for the sizes of the last call; empty on other backends, and before a call."""
+        return str(getattr(self._latest.executable, "cuda", ""))
+
+    @property
     def called(self) -> frozenset[Op]:
         """The ops that are no part of a kernel, though there are kernels: calls into Python compute them."""
         from graphc.kernels.steps import Call

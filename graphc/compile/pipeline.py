@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
-import gc
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from graphc.backends.base import Backend, Executable
 from graphc.compile import narrate
 from graphc.compile.signature import Signature
+from graphc.graph.collector import collector_paused as collector_paused  # for function.py
 from graphc.graph.fgraph import Axis, FunctionGraph
 from graphc.graph.op import Op
 from graphc.graph.variable import Apply, Variable
@@ -80,18 +79,6 @@ def compile_variant(
     clock.lap("backend")
     narrate.compiled(name, graph, executable, clock.seconds)
     return Variant(ones, built, graph, tuple(trace), executable, clock.seconds)
-
-
-@contextlib.contextmanager
-def collector_paused() -> Iterator[None]:
-    """No garbage collection: all that compiling makes stays alive, and looking through it takes a third of the time."""
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if enabled:
-            gc.enable()
 
 
 def lowering(backend: Backend) -> Table:

@@ -146,9 +146,8 @@ def signature(
         roots = rebuild(roots, replacements)
     pairs = [(old, new) for (old, _), new in zip(pairs, roots[len(outs) :], strict=True)]
     outs = roots[: len(outs)]
-    pairs, nodes = _with_default_updates(ins, outs, pairs, no_default_updates, replacements)
+    pairs, nodes, used = _with_default_updates(ins, outs, pairs, no_default_updates, replacements)
     roots = [*outs, *(new for _, new in pairs)]
-    used = leaves_of(nodes, roots, stop={entry.variable for entry in ins})
     shared = _check_leaves(ins, roots, used, pairs, replacements)
     _check_used(ins, used, on_unused_input)
     return Signature(tuple(ins), tuple(outs), form, tuple(pairs), tuple(shared), tuple(nodes))
@@ -324,13 +323,15 @@ def _with_default_updates(
     pairs: list[tuple[Variable, Variable]],
     no_default_updates: bool | Sequence[Variable],
     replacements: Mapping[Variable, Variable],
-) -> tuple[list[tuple[Variable, Variable]], list[Apply]]:
-    """The updates with those that shared variables bring along, and the nodes that make everything."""
+) -> tuple[list[tuple[Variable, Variable]], list[Apply], list[Variable]]:
+    """The updates with those that shared variables bring along, the nodes that make everything, and their leaves."""
     excluded: set[Variable] = set()
     cut = {entry.variable for entry in ins}
     if isinstance(no_default_updates, bool):
         if no_default_updates:
-            return pairs, toposort([*outs, *(new for _, new in pairs)], stop=cut)
+            roots = [*outs, *(new for _, new in pairs)]
+            nodes = toposort(roots, stop=cut)
+            return pairs, nodes, leaves_of(nodes, roots, stop=cut)
     elif isinstance(no_default_updates, list | tuple):
         excluded = set(no_default_updates)
     else:
@@ -341,13 +342,14 @@ def _with_default_updates(
     while True:
         roots = [*outs, *(new for _, new in pairs)]
         nodes = toposort(roots, stop=cut)
-        found = [x for x in leaves_of(nodes, roots, stop=cut) if isinstance(x, SharedVariable) and x not in done]
+        used = leaves_of(nodes, roots, stop=cut)
+        found = [x for x in used if isinstance(x, SharedVariable) and x not in done]
         done.update(found)
         targets = [x for x in found if x.default_update is not None and x.container not in written]
         targets = list({x.container: x for x in reversed(targets)}.values())[::-1]  # a cell is written once
         written.update(x.container for x in targets)
         if not targets:
-            return pairs, nodes
+            return pairs, nodes, used
         news = [matching_update(x, x.default_update) for x in targets]
         pairs += zip(targets, rebuild(news, replacements), strict=True)
 

@@ -50,7 +50,7 @@ def backends() -> Iterator[str]:
     """Every backend there is a name for, and why those that do not work do not."""
     for name in (name for name in dict.fromkeys((*BACKENDS, *PACKAGES)) if name != "auto"):
         reason = usable(name)
-        yield f"{name:8} {'usable' if reason is None else 'not usable: ' + reason}"
+        yield f"{name:8} {'usable' if reason is None else 'not usable: ' + reason.splitlines()[0]}"
 
 
 def native_code() -> Iterator[str]:

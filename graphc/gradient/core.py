@@ -19,6 +19,7 @@ from graphc import dtypes
 from graphc.configuration import config
 from graphc.errors import DisconnectedInputError, UndefinedGradientError, explain
 from graphc.graph.bindings import ops
+from graphc.graph.collector import collector_paused
 from graphc.graph.op import Gradient, UndefinedGradientOf, Zero, zero
 from graphc.graph.predicates import ALWAYS, Predicate, predicates
 from graphc.graph.site import creation_site
@@ -88,7 +89,8 @@ def grad(
         if g.ndim != x.ndim:
             raise TypeError(explain("grad: a known gradient must have the rank of its variable", map(operand, (x, g))))
         seeds[x] = g
-    found, undefined = backward(seeds, targets, consider_constant or (), set(known_grads or ()))
+    with collector_paused():
+        found, undefined = backward(seeds, targets, consider_constant or (), set(known_grads or ()))
 
     results: list[Any] = []
     for x in targets:

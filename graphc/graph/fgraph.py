@@ -59,9 +59,11 @@ class Interner(Sizes):
         self.guards: list[Guard] = []
         self.origin: dict[Variable, list[Variable]] = {}
         self.normal: set[Variable] = set()  # the variables in the normal form of the last phase of rewriting
-        self.ops: set[Op] = set()  # all ops that occurred
+        self.ops: dict[Op, Op] = {}  # all ops that occurred: of equal ones the first, which stands for all
+        self._op_of: dict[int, Op] = {}  # the id of an op -> the one that stands for it
         self._nodes: dict[Any, Apply] = {}
         self._constants: dict[Any, Constant] = {}
+        self._weak: set[Variable] = set()  # the weak constants
         self._strong: dict[Any, list[Constant | None]] = {}  # what stands for the weak constants among operands
         self._shapes: dict[Variable, Shape] = {}
         self._equal_shapes: dict[Shape, Shape] = {}  # one tuple for all that are equal: most comparisons end at `is`
@@ -98,6 +100,8 @@ class Interner(Sizes):
         found = self._constants.get((key, value.type.weak))
         if found is None:
             self._constants[key, value.type.weak] = found = value
+            if value.type.weak:
+                self._weak.add(value)
             self._shapes[value] = value.type.shape
         return found
 
@@ -138,18 +142,20 @@ class Interner(Sizes):
         self, op: Op, inputs: Sequence[Variable], like: Sequence[Variable], site: Site | None = None
     ) -> tuple[Variable, ...]:
         """The outputs of `op` on interned inputs; `like` gives their dtypes."""
-        if any([x.type.weak for x in inputs]):
+        known = self._op_of.get(id(op))
+        op = self._known(op) if known is None else known
+        if not self._weak.isdisjoint(inputs):
             inputs = self._strengthened(op, inputs)
-        key = (op, *map(id, inputs)) if op.pure else (op, object())
+        key = (id(op), *inputs) if op.pure else (id(op), object())
         found = self._nodes.get(key)
         if self._context is not None:
             when = self._context[1]
-            if found is not None and self._only_under.get(key, when) != when:
+            if found is None and when:
+                self._only_under[key] = when
+            elif found is not None and self._only_under.get(key, when) != when:
                 op.infer_shape(self, inputs, [self._shapes[x] for x in inputs])  # they must agree under this one too
                 if not when:
                     del self._only_under[key]
-            elif found is None and when:
-                self._only_under[key] = when
         if found is not None:
             return found.outputs
         simpler = op.with_sizes(self, inputs)
@@ -159,17 +165,26 @@ class Interner(Sizes):
         shapes = op.infer_shape(self, inputs, have)
         types = [self._type(out.type, shape, inputs, have) for out, shape in zip(like, shapes, strict=True)]
         node = self._nodes[key] = Apply(op, inputs, types, site)
-        self.ops.add(op)
         for out, shape in zip(node.outputs, shapes, strict=True):
-            if shape is None:
-                shape = tuple(self._symbol(out, axis) for axis in range(out.ndim))
-            elif any([n is None for n in shape]):  # x[::k]: how long it is is known by running
-                shape = tuple([self._symbol(out, axis) if n is None else n for axis, n in enumerate(shape)])
-            self._shapes[out] = shape
-            for axis, size in enumerate(shape):
-                if isinstance(size, Variable):
-                    self._bear(size, out, axis)
+            self._shapes[out] = shape if shape in have else self._borne(out, shape)
         return node.outputs
+
+    def _known(self, op: Op) -> Op:
+        """The first of the ops that equal `op`; from now on it is found by identity."""
+        self._keep.append(op)
+        known = self._op_of[id(op)] = self.ops.setdefault(op, op)
+        return known
+
+    def _borne(self, out: Variable, shape: Shape | None) -> Shape:
+        """The shape of a new variable, whose sizes nobody may have had before; what is not known becomes a symbol."""
+        if shape is None:
+            shape = (None,) * out.ndim
+        if None in shape:  # x[::k]: how long it is is known by running
+            shape = tuple([self._symbol(out, axis) if n is None else n for axis, n in enumerate(shape)])
+        for axis, size in enumerate(shape):
+            if isinstance(size, Variable):
+                self._bear(size, out, axis)
+        return shape
 
     def _strengthened(self, op: Op, inputs: Sequence[Variable]) -> list[Variable]:
         """The inputs with weak constants cast to the dtype that `op` uses them in, which depends on the dtypes only."""
@@ -317,9 +332,9 @@ class Interner(Sizes):
 
     def succeed(self, new: Variable, old: Variable) -> None:
         """Note that `new` takes the place of `old`: sizes that only `old` could tell are now told by `new`."""
-        have, had = self.shape(new), self.shape(old)
-        if have is had:
+        if self._shapes[new] is self._shapes[old]:
             return
+        have, had = self.shape(new), self.shape(old)
         for size, known in zip(have, had, strict=True):
             if size is not known and isinstance(known, Variable) and self._bearer.get(known, (None, 0))[0] is old:
                 self._united[known] = size
@@ -344,7 +359,7 @@ class Interner(Sizes):
         """The size of an axis that nothing is known about: ``shape_of(variable, axis)``."""
         node = ops.shape_of(variable, axis).owner
         out: Variable = node.out
-        self._nodes[(node.op, id(variable))] = node
+        self._nodes[(id(self._known(node.op)), variable)] = node
         self._shapes[out] = ()
         self._bear(out, variable, axis)
         return out
@@ -354,6 +369,23 @@ class Interner(Sizes):
 
     def unknown_value(self, variable: Variable) -> Size:
         return self.find(variable)
+
+
+# What is seen of an interned node at first sight, in a form that is quickly compared: see `look_of`.
+Look = tuple[Any, ...]
+MOST_OPERANDS = 4
+
+
+def look_of(node: Apply) -> Look:
+    """The identity of the op, whether the first and the last input are one, and what makes each input.
+
+    Of a leaf that is its class; nodes of more inputs than `MOST_OPERANDS` are seen by their op alone.
+    """
+    inputs = node.inputs
+    if not 0 < len(inputs) <= MOST_OPERANDS:
+        return (id(node.op),)
+    tops = [type(x) if x.owner is None else id(x.owner.op) for x in inputs]
+    return (id(node.op), inputs[0] is inputs[-1], *tops)
 
 
 def _typed(like: TensorType, shape: tuple[int | None, ...] | None) -> TensorType:
@@ -397,7 +429,7 @@ class FunctionGraph:
         for x in leaves_of(nodes, outputs, stop=image):
             if x not in image:
                 image[x] = table.constant(x) if isinstance(x, Constant) else table.leaf(x)
-        needed = predicates(outputs, stop=image, order=nodes)
+        needed = predicates(outputs, stop=image, order=nodes) if any([node.op.lazy for node in nodes]) else {}
         table.enter(nodes, image, needed)
         interned = tuple(image[x] for x in outputs)
         graph = cls(tuple(image[x] for x in inputs), interned, tuple(table.guards), table)
@@ -425,6 +457,14 @@ class FunctionGraph:
     def nodes(self) -> tuple[Apply, ...]:
         """The nodes that make the roots, each after those it depends on."""
         return tuple(toposort(self.roots))
+
+    @cached_property
+    def looks(self) -> dict[Look, list[int]]:
+        """The positions of the nodes of each look."""
+        found: dict[Look, list[int]] = {}
+        for position, node in enumerate(self.nodes):
+            found.setdefault(look_of(node), []).append(position)
+        return found
 
     def toposort(self) -> list[Apply]:
         """The nodes that make the outputs, each after those it depends on."""

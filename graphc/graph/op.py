@@ -7,6 +7,7 @@ in ``__props__``, and write ``make_node`` and ``perform`` (and ``grad`` or ``L_o
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -115,9 +116,13 @@ class Op:
             by_props = cls.__props__ is not None
             cls.__eq__ = _equal_by_props if by_props else object.__eq__  # type: ignore[method-assign, assignment]
             cls.__hash__ = _hash_by_props if by_props else object.__hash__  # type: ignore[method-assign, assignment]
+        cls._properties = attrgetter(*cls.__props__) if cls.__props__ else type
+
+    #: From an op to what distinguishes it from others of its class.
+    _properties: Callable[[Op], Any] = type
 
     def _identity(self) -> Any:
-        return (type(self), *[getattr(self, name) for name in self.__props__ or ()])
+        return type(self), self._properties(self)
 
     def __repr__(self) -> str:
         return self.text()

@@ -18,25 +18,23 @@ def toposort(
     order: list[Apply] = []
     done = set() if done is None else done
     done.add(None)  # leaves have no owner, and need none
+    entered: set[Apply] = set()  # nodes above which, on the stack, is what they depend on
     for output in outputs:
         if output.owner is None or output in stop:
             continue
         stack = [output.owner]
         while stack:
-            node = stack[-1]
-            if node in done:
-                stack.pop()
-                continue
-            if stop:
-                missing = [x.owner for x in node.inputs if x.owner not in done and x not in stop]
-            else:
-                missing = [x.owner for x in node.inputs if x.owner not in done]
-            if missing:
-                stack += missing[::-1]  # type: ignore[arg-type]
-            else:
-                stack.pop()
-                done.add(node)
-                order.append(node)
+            node = stack.pop()
+            if node in entered:
+                if node not in done:
+                    done.add(node)
+                    order.append(node)
+            elif node not in done:
+                entered.add(node)
+                stack.append(node)
+                for x in reversed(node.inputs):
+                    if x.owner not in done and x not in stop:
+                        stack.append(x.owner)  # type: ignore[arg-type]
     return order
 
 

@@ -8,6 +8,7 @@ exactly this one.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import cache
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -292,9 +293,13 @@ def as_variable(value: Any, name: str | None = None) -> Variable:
         return value
     kind = type(value)
     if kind is float or kind is int or kind is complex:
-        dtype = dtypes.of_number(value)
-        return Constant(TensorType(dtype, shape=(), weak=True), value, name)
+        return Constant(_type_of_number(dtypes.of_number(value)), value, name)
     return constant(value, name)
+
+
+@cache
+def _type_of_number(dtype: str) -> TensorType:
+    return TensorType(dtype, shape=(), weak=True)
 
 
 def constant(value: Any, name: str | None = None, ndim: int | None = None, dtype: Any = None) -> Variable:
@@ -318,17 +323,19 @@ def constant(value: Any, name: str | None = None, ndim: int | None = None, dtype
             raise TypeError(f"cannot make a constant from {value!r}: {error}") from None
         if data.dtype == np.float64:
             data = data.astype(dtypes.check("floatX"))
-    if data.dtype.name not in dtypes.ALL:
+    known = data.dtype.name
+    if known not in dtypes.ALL:
         text = repr(value)
         raise TypeError(
             f"cannot use {text if len(text) < 60 else text[:57] + '...'} ({type(value).__name__}) in an expression: "
             "expected a Variable, a number, an array or a list of those"
         )
     if dtype is not None:
-        data = data.astype(dtypes.check(dtype))
+        known = dtypes.check(dtype)
+        data = data.astype(known)
     if ndim is not None and ndim > data.ndim:
         data = data.reshape((1,) * (ndim - data.ndim) + data.shape)
-    return Constant(TensorType(data.dtype.name, shape=data.shape), data, name)
+    return Constant(TensorType(known, shape=data.shape), data, name)
 
 
 def _holds_variable(value: Sequence[Any]) -> bool:

@@ -19,7 +19,7 @@ from graphc.ops.reduction import Reduction
 from graphc.ops.shape import Alloc, ARange, DimShuffle
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, slots=True)  # not frozen only because that takes three times as long, for every node
 class Draft:
     """A node on its own: domain, operands (what is read, axis of each dimension), axes of the result."""
 
@@ -93,6 +93,7 @@ class Drafter:
     def __init__(self, graph: Shapes, fits: Callable[[Apply], bool]) -> None:
         self.graph = graph
         self.fits = fits
+        self._axes: dict[Shape, Axes] = {}
 
     def draft(self, node: Apply) -> Draft:
         """A node's own loops: its domain, and how its operands and its result lie in it."""
@@ -118,11 +119,11 @@ class Drafter:
             reduced = {d for d in range(len(shape)) if position.get(d) in op.axes(x)}
             kept = [i for i in range(x.ndim) if op.keepdims or i not in op.axes(x)]
             out = tuple(None if i in op.axes(x) else seen.dims[i] for i in kept)
-            axes = without_ones(tuple(range(len(shape))), shape)
+            axes = self._whole(shape)
             return Draft(node, shape, ((seen.base, axes),), without_ones(out, shape), frozenset(reduced))
         out_shape = shape_of(node.outputs[0])
         operands = node.inputs[:1] if isinstance(op, Alloc) else node.inputs
-        axes = without_ones(tuple(range(len(out_shape))), out_shape)
+        axes = self._whole(out_shape)
         # Operands of the same shape, the most common ones, lie like the result.
         reads = tuple(
             [
@@ -133,6 +134,13 @@ class Drafter:
             ]
         )
         return Draft(node, out_shape, reads, axes, None)
+
+    def _whole(self, shape: Shape) -> Axes:
+        """The axes of all dimensions of a shape, as they are."""
+        found = self._axes.get(shape)
+        if found is None:
+            found = self._axes[shape] = without_ones(tuple(range(len(shape))), shape)
+        return found
 
     def _indexed(
         self,
@@ -155,7 +163,7 @@ class Drafter:
             (None if domain[a.axis] == 1 else a.axis) if a.is_plain and a.axis is not None else INDEXED
             for a in index_of
         )
-        axes = without_ones(tuple(range(len(domain))), domain)
+        axes = self._whole(domain)
         if is_read and not reads and all(a.is_plain for a in index_of):
             return Draft(node, domain, ((seen.base, own),), axes, None)  # everything, in order
         return Draft(node, domain, ((seen.base, own), *reads, *others), axes, None, index_of)
@@ -240,7 +248,7 @@ class Drafter:
         if draft is None:
             return None
         shape = self.graph.shape(node.outputs[0])
-        return Draft(node, shape, draft.operands, without_ones(tuple(range(len(shape))), shape), None)
+        return Draft(node, shape, draft.operands, self._whole(shape), None)
 
     def _scattered(self, node: Apply) -> Draft:
         """Writing to ``x[index]``: over the elements of the index, what is written last among the operands."""
@@ -288,4 +296,4 @@ def same_size(a: Size, b: Size) -> bool:
 
 
 def same_shape(a: Shape, b: Shape) -> bool:
-    return len(a) == len(b) and all(map(same_size, a, b))
+    return a is b or (len(a) == len(b) and all(map(same_size, a, b)))

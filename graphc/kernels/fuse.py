@@ -18,7 +18,6 @@ result is there only after the group.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 
 from graphc.graph.predicates import Choice, Predicate
 from graphc.graph.sizes import Shape
@@ -72,10 +71,8 @@ class Fuser:
             self._single(node, when)
             return
         draft = self.drafter.draft(node)
-        first = max((self.home.get(base, -1) for base, _ in draft.operands), default=-1)
-        first = max(first, self._first)
         if self.fuses:
-            for position in self._candidates(draft, when, first):
+            for position in self._candidates(draft, when):
                 group = self.items[position]
                 if isinstance(group, Group) and group.when == when:
                     self._repeat(group, draft, MOST_REPEATED)
@@ -142,13 +139,13 @@ class Fuser:
         for out in node.outputs:
             self.home[out] = position
 
-    def _candidates(self, draft: Draft, when: Predicate, first: int) -> Iterable[int]:
-        """Groups the node may join: those that make its operands, then the last over the same domain."""
-        found = dict.fromkeys(sorted(self.home[base] for base, _ in draft.operands if base in self.home))
-        latest = self._latest.get((when, draft.domain))
-        if latest is not None:
-            found[latest] = None
-        return [position for position in found if position >= first]
+    def _candidates(self, draft: Draft, when: Predicate) -> Iterable[int]:
+        """Groups the node may join: the last that makes an operand of it, then the last over the same domain."""
+        made = [self.home[base] for base, _ in draft.operands if base in self.home]
+        first = max(made, default=-1)
+        found = [] if first < self._first else [first]
+        latest = self._latest.get((when, draft.domain), -1)
+        return found if latest <= first or latest < self._first else [*found, latest]
 
     # ---- joining ----
 
@@ -157,7 +154,8 @@ class Fuser:
         if len(group.members) >= MOST_NODES:
             return False
         external = [b for b, _ in draft.operands if b not in group.placed and b.ndim]
-        if len({*group.arrays, *external}) >= MOST_ARRAYS:
+        new = {b for b in external if b not in group.arrays}
+        if len(group.arrays) + len(new) >= MOST_ARRAYS:
             return False
         if group.sealed or (draft.scatters and group.members):
             return False
@@ -190,13 +188,12 @@ class Fuser:
                 ]
             )
         used = {a for a in axes if a is not None}
-        count = len([n for n in group.domain if n != 1])
         full = {a for a, n in enumerate(group.domain) if n != 1}
         split = group.split
-        if not used and count:
+        if not used:
             level = WHOLE
         elif used == full:
-            level = INNER if count else WHOLE
+            level = INNER
         elif split and used == {a for a in full if a < split}:
             if draft.node in self.apart:
                 return None
@@ -215,7 +212,7 @@ class Fuser:
                     return None
                 split = 0
             phase = max(phase, placed.phase)
-        index = tuple(a if a.axis is None else replace(a, axis=axes[a.axis]) for a in draft.index)
+        index = tuple(a if a.axis is None else a._replace(axis=axes[a.axis]) for a in draft.index)
         if index and draft.operands[0][0] in group.placed:
             return None
         made = Placed(level, phase, axes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from graphc.graph.predicates import Choice, Predicate
 from graphc.graph.sizes import Shape
@@ -15,8 +16,11 @@ WHOLE, OUTER, INNER = 0, 1, 2
 Axes = tuple[int | None, ...]
 
 
-@dataclass(frozen=True)
-class Placed:
+# Nobody changes a `Placed` or a `Member`, of which each node has one.  They are no frozen dataclasses because it takes
+# three times as long to make those.
+
+
+class Placed(NamedTuple):
     """Where a value of a group is computed: level, phase, and the axis of each of its dimensions."""
 
     level: int
@@ -24,8 +28,7 @@ class Placed:
     axes: Axes
 
 
-@dataclass(frozen=True)
-class Along:
+class Along(NamedTuple):
     """How one dimension of an indexed array is read: ``start + step * axis``.
 
     axis: of the domain, or None for one place; start: the position of the operand that says where it begins, or None
@@ -49,7 +52,7 @@ class Along:
 INDEXED = -1
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False, slots=True)
 class Member:
     """A node of a group.
 
@@ -98,8 +101,7 @@ class Group:
         return [member.node for member in self.members]
 
 
-@dataclass(frozen=True)
-class Single:
+class Single(NamedTuple):
     """A node that is a step of its own: a matrix product, a library call, an alias."""
 
     node: Apply

@@ -19,6 +19,7 @@ from graphc.kernels.copies import copied
 from graphc.kernels.drafts import written_shape
 from graphc.kernels.fuse import Fuser
 from graphc.kernels.groups import Decide, Group, Item
+from graphc.kernels.joining import is_joined, joined
 from graphc.kernels.launch import Launch, Memory
 from graphc.kernels.regions import regions
 from graphc.kernels.shapes import Shapes, assuming
@@ -97,9 +98,13 @@ class _Planner:
     ) -> None:
         self.schedule = schedule
         self.graph: FunctionGraph = schedule.graph
+        self.nodes = [s.node for s in schedule.steps if isinstance(s, Compute)]
         self._fits = fits
+        self._fitting: dict[Apply, bool] = {}
         self.has_windows = has_windows
         self.windows: set[Apply] = set()
+        self.sizes: list[Variable] = []
+        """The sizes of all arrays."""
         self.fuses = fuses
         self.assumes = assumes
         self.shapes = Shapes(schedule.graph)
@@ -117,23 +122,31 @@ class _Planner:
 
     def fits(self, node: Apply) -> bool:
         """Whether a node can be part of a kernel; without assumptions, all sizes must be known to match."""
-        return self._fits(node) and node not in self.windows and (self.assumes or not self._mismatched(node))
+        found = self._fitting.get(node)
+        if found is None:
+            found = self._fits(node) and node not in self.windows and (self.assumes or not self._mismatched(node))
+            self._fitting[node] = found
+        return found
 
-    def _windows(self, nodes: Sequence[Apply]) -> set[Apply]:
+    def _windows(self) -> set[Apply]:
         """The nodes that take rows which somebody needs in memory: there they are; kernels find them by themselves."""
-        found = {out: node for node in nodes if is_window(node) for out in node.outputs}
-        outside = [x for node in nodes if not self._fits(node) for x in node.inputs]
+        found = {out: node for node in self.nodes if is_window(node) for out in node.outputs}
+        if not found:
+            return set()
+        outside = [x for node in self.nodes if not self._fits(node) for x in node.inputs]
         return {found[x] for x in (*outside, *self.graph.outputs) for x in (x, view(x).base) if x in found}
 
     def run(self) -> Plan:
         """Fuse, lower, and give everything its place."""
-        nodes = [s.node for s in self.schedule.steps if isinstance(s, Compute)]
-        self.windows = self._windows(nodes) if self.has_windows else set()
+        nodes = self.nodes
+        self.windows = self._windows() if self.has_windows else set()
         self.shapes = assuming(self.graph, nodes) if self.assumes else Shapes(self.graph)
+        self.sizes = self._sizes(nodes)
         known = {*self.graph.inputs}
-        for x in (*known, *self.graph.outputs, *(x for node in nodes for x in (*node.inputs, *node.outputs))):
-            if x.dtype.startswith("complex"):  # two floats are more than a word of a frame
-                raise Unplanned(f"it has numbers of dtype {x.dtype}")
+        made = [x for node in nodes for x in (*node.inputs, *node.outputs)]
+        for dtype in dict.fromkeys([x.type.dtype for x in (*known, *self.graph.outputs, *made)]):
+            if dtype.startswith("complex"):  # two floats are more than a word of a frame
+                raise Unplanned(f"it has numbers of dtype {dtype}")
         for step in self.schedule.steps:
             if isinstance(step, Choose) and step.choice.when:
                 self._emit(Undecide(step.choice))
@@ -189,18 +202,21 @@ class _Planner:
 
     def _early(self, known: set[Variable]) -> list[Apply]:
         """The nodes that need no array: those that sizes and guards depend on, and other arithmetic of numbers."""
-        nodes = [s.node for s in self.schedule.steps if isinstance(s, Compute)]
-        wanted = self._sizes(nodes)
+        wanted = list(self.sizes)
         for x in self.graph.outputs:
             wanted += [n for n in self.shapes.shape(x) if isinstance(n, Variable)]
+        numbers: list[Apply] = []
         for step in self.schedule.steps:
             if isinstance(step, Check):
                 wanted += [x for x in map(self._operand, (step.left, step.right)) if isinstance(x, Variable)]
             elif isinstance(step, Compute) and not step.when and step.writes[0].variable.ndim == 0:
-                wanted += step.node.outputs
+                numbers.append(step.node)
+        done: set[Apply | None] = set()
+        order = toposort(wanted, stop=known, done=done)
+        order += [node for node in numbers if node not in done]  # in the order of the schedule
         result: list[Apply] = []
         fine = set(known)
-        for node in toposort(wanted, stop=known):
+        for node in order:
             if isinstance(node.op, ShapeOf):
                 if node.inputs[0] in known:
                     fine.update(node.outputs)
@@ -225,10 +241,11 @@ class _Planner:
         wanted: list[Variable] = []
         chooses = any(isinstance(step, Choose) for step in self.schedule.steps)
         seen: set[Shape] = set()
+        shape_of = self.shapes.shape
         for node in nodes:
-            shapes = {self.shapes.shape(x) for x in (*node.outputs, *node.inputs)}
-            known = shapes <= seen and not isinstance(node.op, IncSubtensor)
-            seen |= shapes
+            shapes = [shape_of(x) for x in (*node.outputs, *node.inputs)]
+            known = seen.issuperset(shapes) and not isinstance(node.op, IncSubtensor)
+            seen.update(shapes)
             sizes = [] if known else self._sizes([node])
             if chooses:  # a size of a branch is computed after the choice
                 for made in toposort(sizes, stop=self.graph.inputs):
@@ -292,7 +309,7 @@ class _Planner:
             self._decide(fuser, undecided, when, node)
             fuser.add(node, when)
             done.update(node.outputs)
-            for check in list(waiting):
+            for check in waiting.copy():
                 sides = [self._operand(x) for x in (check.left, check.right)]
                 if all(isinstance(x, int) or self._is_known(x, done) for x in sides):
                     self._decide(fuser, undecided, check.when, None)
@@ -307,6 +324,8 @@ class _Planner:
     @staticmethod
     def _decide(fuser: Fuser, undecided: list[Choice], when: Predicate, node: Apply | None) -> None:
         """Place the choices that a predicate, or an `ifelse` itself, rests on, those that they rest on before."""
+        if not undecided:
+            return
         wanted = [choice for choice, _ in when]
         if node is not None and node.op.lazy:
             wanted += [c for c in undecided if c.condition is node.inputs[0]]
@@ -339,13 +358,12 @@ class _Planner:
             elif not isinstance(item.node.op, DimShuffle):
                 found.update(y for x in item.node.inputs for y in (x, view(x).base))
                 found.update(n for x in item.node.outputs for n in self.shapes.shape(x) if isinstance(n, Variable))
-        nodes = [s.node for s in self.schedule.steps if isinstance(s, Compute)]
         found.update(y for x in self.graph.outputs for y in (x, view(x).base))
         found.update(n for x in self.graph.outputs for n in self.shapes.shape(x) if isinstance(n, Variable))
         found.update(x for g in self.graph.guards for x in (g.left, g.right) if isinstance(x, Variable))
-        found.update(self._sizes(nodes))
+        found.update(self.sizes)
         if late is None:  # the other stage may read everything
-            found.update(x for node in nodes for x in node.inputs)
+            found.update(x for node in self.nodes for x in node.inputs)
         return found
 
     def _launch(self, group: Group, wanted: Sequence[Variable]) -> None:
@@ -422,6 +440,14 @@ class _Planner:
                 self._make(out)
             else:
                 self._call(node)
+        elif is_joined(node):
+            for x in node.inputs:
+                if x.ndim:
+                    self._memory(x)
+                else:
+                    self._number(x)
+            self._emit(joined(node, self.shapes))
+            self._make(out)
         else:
             self._call(node)
 

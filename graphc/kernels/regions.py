@@ -27,19 +27,20 @@ def regions(
     def memories(step: Step) -> dict[Key, None]:
         return dict.fromkeys(home.get(x, x) if isinstance(x, Variable) else x for x in read_by(step))
 
+    touched = [memories(step) for step in steps]
     kept = set(results)
     last: dict[Key, int] = {}
     for position, (step, when) in enumerate(zip(steps, whens, strict=True)):
-        last.update(dict.fromkeys(memories(step), position))
+        last.update(dict.fromkeys(touched[position], position))
         # Whether a step under a condition ran is not known afterwards, nor which memory a branch's result is in.
         if when or isinstance(step, Pick | Window):
-            kept.update(memories(step))
+            kept.update(touched[position])
         elif isinstance(step, Call):
             kept.update(home.get(x, x) for x in _held(step))
     free: dict[object, list[Key]] = {}
     found: dict[Key, Key] = {}
-    for position, step in enumerate(steps):
-        ours = [k for k in memories(step) if (isinstance(k, Memory) or k in made) and k not in kept and k.ndim]
+    for position, memories_of_step in enumerate(touched):
+        ours = [k for k in memories_of_step if (isinstance(k, Memory) or k in made) and k not in kept and k.ndim]
         for key in ours:
             if key not in found:
                 waiting = free.get((key.dtype, shape_of(key)))

@@ -8,7 +8,6 @@ over where it does not hold.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from graphc.graph.fgraph import FunctionGraph
 from graphc.graph.sizes import Shape, Size
@@ -18,16 +17,20 @@ from graphc.ops.indexing import IncSubtensor, Subtensor, entries
 from graphc.ops.shape import ARange
 
 
-@dataclass(frozen=True)
-class Shapes:
-    """The shapes of a graph's variables.
+class Shapes(dict["Variable | Memory", Shape]):
+    """The shapes of a graph's variables, each worked out when it is first asked for.
 
     assumed: sizes and those they are taken to equal.
     """
 
-    graph: FunctionGraph
-    assumed: dict[Variable, Variable] = field(default_factory=dict)
-    _known: dict[Variable, Shape] = field(default_factory=dict, repr=False)
+    def __init__(self, graph: FunctionGraph) -> None:
+        self.graph = graph
+        self.assumed: dict[Variable, Variable] = {}
+
+    def assume(self, k: Variable, n: Variable) -> None:
+        """From now on the two sizes are taken to be equal."""
+        self.assumed[k] = n
+        self.clear()
 
     def size(self, n: Size) -> Size:
         """The size that stands for all that are taken to be equal."""
@@ -35,15 +38,15 @@ class Shapes:
             n = self.assumed[n]
         return n
 
-    def shape(self, x: Variable | Memory) -> Shape:
-        """The sizes of a variable or a memory."""
+    def __missing__(self, x: Variable | Memory) -> Shape:
         if isinstance(x, Memory):
             return x.shape
-        found = self._known.get(x)
-        if found is None:
-            shape = self.graph.shape(x)
-            found = self._known[x] = tuple([self.size(n) for n in shape]) if self.assumed else shape
+        shape = self.graph.shape(x)
+        found = self[x] = tuple([self.size(n) for n in shape]) if self.assumed else shape
         return found
+
+    #: The sizes of a variable or a memory.
+    shape = dict.__getitem__
 
 
 def counts(x: Variable) -> bool:
@@ -68,6 +71,5 @@ def assuming(graph: FunctionGraph, nodes: Iterable[Apply]) -> Shapes:
             if entry == "array" and counts(given[0]):
                 (k,) = shapes.shape(given[0])
                 if isinstance(k, Variable) and isinstance(n, Variable) and k is not n:
-                    shapes.assumed[k] = n
-                    shapes._known.clear()
+                    shapes.assume(k, n)
     return shapes

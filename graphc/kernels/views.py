@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from graphc.graph.variable import Apply, Variable
 from graphc.ops.elementwise import Fill
@@ -10,8 +10,7 @@ from graphc.ops.indexing import Subtensor
 from graphc.ops.shape import Alloc, DimShuffle
 
 
-@dataclass(frozen=True)
-class View:
+class View(NamedTuple):
     """A variable as the elements of another, its dimensions in another order.
 
     dims: for each dimension of the variable that of `base`, or None for a new one of size 1.

@@ -154,6 +154,9 @@ class Elementwise(Op):
                 hint = "sizes must be equal or 1; x.dimshuffle(0, 'x') adds an axis"
                 raise refuse(ShapeError, self, str(error), xs, hint) from None
         weak = all([x.type.weak for x in xs])
+        for like in [x.type for x in xs]:  # most results have the type of an operand
+            if like.dtype == dtype and like.shape == shape and like.weak == weak:
+                return Apply(self, xs, [like])
         return Apply(self, xs, [TensorType(dtype, shape=shape, weak=weak)])
 
     def _with_wide_numbers(self, xs: Sequence[Variable], loop: Sequence[str]) -> Apply:
@@ -172,9 +175,7 @@ class Elementwise(Op):
             return inputs
         loop, _ = self.signature(inputs)
         return [
-            Constant(TensorType(dtype, shape=x.type.shape), converted(x.data, dtype), x.name)
-            if x.type.weak and isinstance(x, Constant)
-            else x
+            _strong(x, dtype) if x.type.weak and isinstance(x, Constant) else x
             for x, dtype in zip(inputs, loop, strict=True)
         ]
 
@@ -228,6 +229,12 @@ class Elementwise(Op):
             return super().gradient(gs, outs, inputs)
         derived: Sequence[Gradient] = ops.gradient_of_body(self, g, inputs)
         return derived
+
+
+def _strong(x: Constant, dtype: str) -> Constant:
+    """A weak constant as a constant of a certain dtype."""
+    data = x.data if x.dtype == dtype else converted(x.data, dtype)
+    return Constant(TensorType(dtype, shape=x.type.shape), data, x.name)
 
 
 def _elementwise_named(name: str) -> Elementwise:

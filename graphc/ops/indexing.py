@@ -23,12 +23,15 @@ from graphc import dtypes
 from graphc.graph.bindings import ops
 from graphc.graph.op import Gradient, Op, as_variables, refuse, typed
 from graphc.graph.sizes import Shape, Size, Sizes
-from graphc.graph.variable import Apply, Variable, as_variable, constant
+from graphc.graph.types import TensorType
+from graphc.graph.variable import Apply, Constant, Variable, as_variable, constant
 from graphc.ops.declare import function
 from graphc.ops.elementwise import Tensor, cast, fill
 from graphc.ops.shape import DimShuffle, Stack, dimshuffle, sum_to, through
 
 Pattern = tuple[str, ...]
+
+_INDEX = TensorType("int64", shape=())
 
 
 # ---- patterns ----
@@ -132,7 +135,7 @@ def _entry(x: Variable, item: Any) -> tuple[str, list[Variable]]:
         flags = "".join("-" if bound is None else "1" for bound in bounds)
         return f"slice:{flags}", [_integer(x, bound) for bound in bounds if bound is not None]
     if isinstance(item, int):
-        return "int", [constant(np.int64(item))]
+        return "int", [Constant(_INDEX, item)]
     if item.dtype == "bool":
         if not item.ndim:
             raise refuse(TypeError, "index", "a scalar bool is no index", [x, item], "T.switch(condition, a, b)")

@@ -23,7 +23,7 @@ from typing import Any
 from graphc.configuration import config
 from graphc.errors import RewriteError, Site
 from graphc.graph.bindings import ops
-from graphc.graph.fgraph import FunctionGraph, Interner
+from graphc.graph.fgraph import MOST_OPERANDS, FunctionGraph, Interner, Look, look_of
 from graphc.graph.op import Op
 from graphc.graph.pattern import Pattern
 from graphc.graph.variable import Apply, Constant, Variable
@@ -114,15 +114,19 @@ class Selection:
         self._by_op: dict[Any, tuple[Rule, ...]] = {}
         self._by_look: dict[Any, tuple[Rule, ...]] = {}
 
-    def for_node(self, node: Apply) -> tuple[Rule, ...]:
-        """The rules to be tried on a node."""
-        seen = self._seen(node.op)
+    def for_op(self, op: Op) -> tuple[Rule, ...]:
+        """The rules to be tried on some node of an op."""
+        seen = self._seen(op)
         rules = self._by_op.get(seen)
         if rules is None:
             classes = _class(seen).__mro__
             rules = self._by_op[seen] = tuple([r for r in self.rules if r.key == seen or r.key in classes])
-        inputs = node.inputs
-        if not rules or not 0 < len(inputs) <= _MOST_OPERANDS:
+        return rules
+
+    def for_node(self, node: Apply) -> tuple[Rule, ...]:
+        """The rules to be tried on a node."""
+        seen, rules, inputs = self._seen(node.op), self.for_op(node.op), node.inputs
+        if not rules or not 0 < len(inputs) <= MOST_OPERANDS:
             return rules
         look = (
             seen,
@@ -136,9 +140,6 @@ class Selection:
 
     def _seen(self, op: Op) -> Any:
         return op if type(op) in self._families and op in self._named else type(op)
-
-
-_MOST_OPERANDS = 4
 
 
 def _class(seen: Any) -> type:
@@ -340,8 +341,28 @@ def rewrite(
             graph = graph.map(lambda x, image=image: image.get(x, x))  # type: ignore[misc]
             trace += driver.trace
         if not (driver.trace and driver.context.doubtful):
-            graph.table.normal = {x for node in graph.nodes for x in node.outputs}
+            if trace or settled is None:
+                graph.table.normal = {x for node in graph.nodes for x in node.outputs}
             return graph, trace
+
+
+class _Known:
+    """A selection that remembers what it found for nodes of one look, by the identity of ops.
+
+    Ops are kept alive by the table of one compilation, where equal ones are one object; a `Selection` outlives it.
+    """
+
+    def __init__(self, selection: Selection) -> None:
+        self.selection = selection
+        self._found: dict[Look, tuple[Rule, ...]] = {}
+
+    def for_node(self, node: Apply, look: Look | None = None) -> tuple[Rule, ...]:
+        """The rules to be tried on a node; `look`: its look, if that is known."""
+        look = look_of(node) if look is None else look
+        found = self._found.get(look)
+        if found is None:
+            found = self._found[look] = self.selection.for_node(node)
+        return found
 
 
 class _Driver:
@@ -349,8 +370,8 @@ class _Driver:
         self.context = Context(graph)
         self.graph = graph
         self.table = graph.table
-        self.for_new = rules.selection(allowed)
-        self.for_old = rules.selection(allowed, settled)
+        self.for_new = _Known(rules.selection(allowed))
+        self.for_old = _Known(rules.selection(allowed, settled))
         self.old = graph.table.normal if settled is not None else frozenset()
         self.trace: list[Applied] = []
         self.image: dict[Variable, Variable] = {}  # variable -> normal form, of all but leaves
@@ -373,6 +394,8 @@ class _Driver:
                 new = self._on_normal_inputs(x) if changed else self._rewritten(x)
                 if new is x:
                     image[x] = x
+                elif changed and self._is_normal(new):
+                    self._becomes(x, new)
                 else:
                     self.replaced[x] = new
                     self._settle(x)
@@ -380,12 +403,48 @@ class _Driver:
 
     def _first_to_change(self) -> int:
         """The position of the first node that a rule applies to: in most phases there is none."""
-        for position, node in enumerate(self.graph.nodes):
-            rules = self.for_old if node.outputs[0] in self.old else self.for_new
-            if rules.for_node(node) and any([self._rewritten(x) is not x for x in node.outputs]):
+        nodes = self.graph.nodes
+        for position in self._candidates():
+            if any([self._rewritten(x) is not x for x in nodes[position].outputs]):
                 self.trace.clear()
                 return position
-        return len(self.graph.nodes)
+        return len(nodes)
+
+    def _candidates(self) -> list[int]:
+        """The positions of the nodes that some rule may apply to, by their look; they are few."""
+        nodes = self.graph.nodes
+        found: list[int] = []
+        for look, positions in self.graph.looks.items():
+            node = nodes[positions[0]]
+            if self.for_old.for_node(node, look):
+                found += positions
+            elif self.for_new.for_node(node, look):
+                found += [p for p in positions if nodes[p].outputs[0] not in self.old]
+        return sorted(found)
+
+    def _is_normal(self, x: Variable) -> bool:
+        """Whether `x` is in normal form: what it depends on is, and no rule applies; else notes what one makes of it.
+
+        Most nodes after one that changed are of this kind.  What holds of others, `_settle` finds out.
+        """
+        image, node = self.image, x.owner
+        if x in image:
+            return image[x] is x
+        if node is None or any([image.get(y) is not y for y in node.inputs if y.owner is not None]):
+            return False
+        after = self._rewritten(x)
+        if after is not x:
+            self.replaced[x] = after
+            return False
+        image[x] = x
+        return True
+
+    def _becomes(self, x: Variable, normal: Variable) -> None:
+        """Note that `normal` is the normal form of `x`."""
+        self.image[x] = normal
+        users = self.table.origin.get(x)
+        if users:
+            self.table.origin.setdefault(normal, users)
 
     def _settle(self, variable: Variable) -> None:
         """Bring a variable, and all that it is rewritten to on the way, into normal form."""
@@ -412,11 +471,8 @@ class _Driver:
             if new is x:
                 image[x] = x
             elif new in image:
-                image[x] = image[new]
+                self._becomes(x, image[new])
                 self.context.succeed(image[x], x)
-                users = self.table.origin.get(x)
-                if users:
-                    self.table.origin.setdefault(image[x], users)
             else:
                 replaced[x] = new
                 depth[new] = depth.get(x, 0) + 1

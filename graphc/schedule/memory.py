@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from graphc.schedule.schedule import Buffer, Choose, Compute, Schedule, Step, owners
+from graphc.schedule.schedule import Buffer, Choose, Compute, Schedule, Step
 
 Test = Callable[[Compute], bool]
 
@@ -20,7 +20,7 @@ def plan(schedule: Schedule, reusable: Test, fresh: Test = lambda step: True) ->
     fresh: whether the results of a step are new arrays that nobody else may hold; only such memory is used again.
     Steps under a predicate neither take nor leave buffers: whether they ran is not known afterwards.
     """
-    owned = owners(schedule.steps)
+    owned = schedule.owned
     foreign = {b for s in schedule.steps if isinstance(s, Compute) and (s.when or not fresh(s)) for b in s.writes}
     last_use = {
         b: position for b, position in _last_uses(schedule, owned).items() if b.kind == "temporary" and b not in foreign
@@ -33,8 +33,8 @@ def plan(schedule: Schedule, reusable: Test, fresh: Test = lambda step: True) ->
             continue
         dying = [b for b in _memory_read(step, owned) if last_use.get(b) == position]
         into = None
-        if reusable(step) and step.writes[0].variable.ndim:
-            key = _key(step.writes[0])
+        key = _key(step.writes[0])
+        if step.writes[0].variable.ndim and (dying or free.get(key)) and reusable(step):
             # An operand that dies here is as good as a buffer that died before: elementwise steps read before they
             # write.  Only the operand itself will do, not memory it is a view of.
             # The result lives on in the memory of `into`, and may be taken over from there.

@@ -16,6 +16,7 @@ import keyword
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from graphc.graph.fgraph import FunctionGraph, Guard
 from graphc.graph.predicates import ALWAYS, Choice, Predicate, choices_of, predicates
@@ -24,7 +25,7 @@ from graphc.graph.traverse import toposort
 from graphc.graph.variable import Apply, Constant, Variable
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(eq=False, slots=True)  # not frozen only because that takes three times as long, for every node
 class Buffer:
     """A value at run time.
 
@@ -62,8 +63,7 @@ class Choose:
     when: Predicate
 
 
-@dataclass(frozen=True, eq=False, slots=True)
-class Compute:
+class Compute(NamedTuple):
     """One node.  `into` is a dead buffer of the same size that the result may be written to."""
 
     node: Apply
@@ -82,7 +82,7 @@ class Schedule:
 
     inputs: the buffers the caller fills, in order; steps: what runs; results: the buffers that are returned, outputs
     first, then the new values of shared variables; copies: for each result whether it must be copied first, because
-    its memory belongs to somebody else.
+    its memory belongs to somebody else; owned: see `owners`.
     """
 
     name: str
@@ -92,6 +92,7 @@ class Schedule:
     results: tuple[Buffer, ...]
     copies: tuple[bool, ...]
     choices: Mapping[Choice, str]
+    owned: Mapping[Buffer, tuple[Buffer, ...]]
 
     def condition(self, when: Predicate) -> str:
         """A predicate in words."""
@@ -182,8 +183,16 @@ class _Builder:
         for unit in self._units():
             self._emit(unit)
         results = tuple(self._buffer_of(x) for x in self.graph.outputs)
+        owned = owners(self.steps)
         return Schedule(
-            self.name, self.graph, inputs, tuple(self.steps), results, copies(self.steps, results), self.choice_names
+            self.name,
+            self.graph,
+            inputs,
+            tuple(self.steps),
+            results,
+            copies(owned, results),
+            self.choice_names,
+            owned,
         )
 
     # ---- order ----
@@ -308,9 +317,8 @@ def owners(steps: Sequence[Step]) -> dict[Buffer, tuple[Buffer, ...]]:
     return found
 
 
-def copies(steps: Sequence[Step], results: Sequence[Buffer]) -> tuple[bool, ...]:
+def copies(owned: Mapping[Buffer, tuple[Buffer, ...]], results: Sequence[Buffer]) -> tuple[bool, ...]:
     """Which results must be copied: those in memory of the caller's, of a shared variable, or of an earlier result."""
-    owned = owners(steps)
     taken: set[Buffer] = set()
     flags = []
     for result in results:

@@ -348,6 +348,7 @@ class HostDevice:
         self.seed = seed
         self.launches: list[Launch] = []
         extra = [f"-fsanitize={sanitize}", "-fsanitize-sections=hostcuda_shared", "-g"] if sanitize else []
+        extra += ["--param=tsan-distinguish-volatile=1"] if sanitize == "thread" else []
         self._flags = (*FLAGS, *extra, *flags)
         self._recorded: list[Callable[[], None]] | None = None
         self._waiting: list[tuple[Callable[[], None], list[HostBuffer]]] = []

@@ -758,6 +758,17 @@ void hostcuda_trap(int line) {
     wait();
 }
 
+#ifdef HOSTCUDA_TSAN
+// On a GPU a volatile access is a relaxed atomic one.
+#define HOSTCUDA_VOLATILE(size, bits)                                                                                 \
+    uint##bits##_t __tsan_atomic##bits##_load(const volatile void* address, int order);                              \
+    void __tsan_volatile_read##size(void* address) { __tsan_atomic##bits##_load(address, __ATOMIC_RELAXED); }
+HOSTCUDA_VOLATILE(1, 8)
+HOSTCUDA_VOLATILE(2, 16)
+HOSTCUDA_VOLATILE(4, 32)
+HOSTCUDA_VOLATILE(8, 64)
+#endif
+
 const char* hostcuda_run(const Launch* what) {
     launch = what;
     gridDim = what->grid;

@@ -53,7 +53,7 @@ def play(device: HostDevice, kernels: Mapping[str, Any], script: Script) -> list
     memory = [device.asarray(buffer) for buffer in script.buffers]
     for step in script.steps:
         cells: list[Any] = [ctypes.c_longlong(n) for n in step.sizes]
-        cells += [ctypes.c_void_p(memory[i].ctypes.data) for i in step.buffers]
+        cells += [ctypes.c_void_p(memory[i].address) for i in step.buffers]
         parameters = (ctypes.c_void_p * len(cells))(*[ctypes.addressof(cell) for cell in cells])
         device.launch(kernels[step.name], step.grid, step.block, parameters)
     device.synchronize()

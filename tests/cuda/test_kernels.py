@@ -24,6 +24,7 @@ from tests.cuda.corpus import (
     sizes_of,
     sources,
 )
+from tests.cuda.forms import FORMS
 from tests.cuda.host_device import ORDERS, HostDevice, compiler
 from tests.cuda.play import Script, noticed
 from tests.kernels.programs import Program
@@ -65,6 +66,22 @@ def check(played: Sequence[tuple[Way, Script]], kernels: Mapping[str, Prepared])
     for way, made in played:
         found = noticed(devices, [modules] * len(devices), made)
         assert found is None, f"{made}, {way}: {found}"
+
+
+FORM_SIZES = ({"n": 33, "m": 5, "k": 4},)
+BATCHES = 12
+
+
+@pytest.mark.parametrize("batch", range(BATCHES))
+def test_every_op_reduction_and_way_to_index(batch: int, full: bool) -> None:
+    played: list[tuple[Way, Script]] = []
+    kernels: dict[str, Prepared] = {}
+    for form in FORMS[batch::BATCHES] if full else FORMS[batch :: 3 * BATCHES]:
+        for sizes in FORM_SIZES:
+            for made, used in scripts(form, **sizes):
+                played.append((PLAIN, made))
+                kernels |= used
+    check(played, kernels)
 
 
 @pytest.mark.parametrize("name", HANDMADE)

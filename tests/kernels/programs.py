@@ -115,6 +115,17 @@ PROGRAMS = [
     Program("small_integers", "nm m", lambda x, y: [x + y, x // y, (x * y).sum(axis=0), x.max()], "int8 uint8"),
     Program("truths", "nm nm", lambda x, y: [(x & y).all(axis=1), T.switch(x, 1.5, 2.5), x.sum()], "bool bool"),
     Program("copies", "nm", lambda x: [x, x.T, x.dimshuffle(0, "x", 1)]),
+    Program(
+        "joined",
+        "nm nk nm -",
+        lambda x, y, z, s: [
+            T.concatenate([x, y, x], axis=1),
+            T.concatenate([z, x * 2]),
+            T.stack([z, x], axis=1),
+            T.stack([s, s + 1]),
+        ],
+        "float64 float64 float32 float64",
+    ),
     Program("filled", "nm -", lambda x, y: [T.alloc(y, x.shape[1], 2), T.zeros_like(x), T.ones_like(x) * y]),
     Program("slices", "nm", lambda x: [x[1:] * 2, x[:, ::-1] + 1, x[:, :2].sum(axis=1)]),
     Program("gather", "nm k", lambda x, y: [T.exp(x[y]), x[:, y].sum(axis=1), x[0, y]], "float64 int64"),

@@ -19,6 +19,14 @@ def current() -> Device:
     return found
 
 
+def problem() -> str | None:
+    """Why there is no device; None if there is one."""
+    if _standing_in:
+        return None
+    reason: str | None = importlib.import_module("graphc.backends.cupy.available").problem()
+    return reason
+
+
 @contextmanager
 def standing_in(device: Device) -> Iterator[Device]:
     """Let another device stand for the GPU: the tests run kernels on the CPU."""

@@ -21,6 +21,7 @@ from graphc.backends.cupy.commands import Address, Copy, at_once
 from graphc.backends.cupy.device import Device
 from graphc.backends.cupy.hot import Hot, HotEntry
 from graphc.backends.cupy.instance import instance
+from graphc.backends.cupy.listing import DeviceSchedule
 from graphc.backends.cupy.numbers import Numbers, is_static, roots, wanted
 from graphc.backends.cupy.programs import Programs
 from graphc.backends.cupy.resident import Resident, described, moved, on_host
@@ -29,7 +30,6 @@ from graphc.backends.cupy.stepped import Stepped
 from graphc.backends.cupy.walk import Mistaken, Refused
 from graphc.graph.shared import Cell
 from graphc.graph.variable import Constant, Variable
-from graphc.kernels.describe import KernelSchedule
 from graphc.kernels.drafts import kernel_ops
 from graphc.kernels.launch import Launch
 from graphc.kernels.loopir import Kernel
@@ -46,7 +46,7 @@ class CupyExecutable:
     """A plan on a device."""
 
     def __init__(self, schedule: Schedule, plan: Plan, device: Device, programs: Programs) -> None:
-        self.schedule: Schedule = KernelSchedule.of(schedule, plan, why_called)
+        self.schedule: Schedule = DeviceSchedule.of(schedule, plan, why_called)
         self.plan = plan
         self.device = device
         self.programs = programs
@@ -148,12 +148,8 @@ class CupyExecutable:
         held |= {id(cell): (cell, home) for cell, home in zip(self._targets, homes, strict=True)}
         cells = tuple(held.values())
         usual = not caller.instance.checks and not self._roots and count > len(self._shared)
-        if (
-            self._hot is not None
-            and caller.last is not None
-            and usual
-            and all(isinstance(v, Resident) for _, v in cells)
-        ):
+        usual = usual and all(isinstance(value, Resident) for _, value in cells)
+        if self._hot is not None and caller.last is not None and usual:
             self._hot.hot = Hot(caller, caller.last, cells, tuple(homes))
 
     def _step_by_step(self, values: Sequence[Any]) -> tuple[Any, ...]:

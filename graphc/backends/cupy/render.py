@@ -449,7 +449,9 @@ class _Renderer:
         offset = ""
         parts = [(self._at(i), sizes) for i, sizes in zip(index, array.sizes, strict=True)]
         for axes, counter in self.flat.items():
-            if index[-len(axes) :] == axes:  # the last ones are counted as one
+            rows = [axis.sizes for axis in axes[1:]]
+            if index[-len(axes) :] == axes and [*array.sizes[len(index) - len(rows) :]] == rows:
+                # The last indices are counted as one.
                 parts[-len(axes) :] = [(counter, tuple(n for axis in axes for n in axis.sizes))]
                 break
         for at, sizes in parts:
