@@ -148,12 +148,8 @@ class CupyExecutable:
         held |= {id(cell): (cell, home) for cell, home in zip(self._targets, homes, strict=True)}
         cells = tuple(held.values())
         usual = not caller.instance.checks and not self._roots and count > len(self._shared)
-        if (
-            self._hot is not None
-            and caller.last is not None
-            and usual
-            and all(isinstance(v, Resident) for _, v in cells)
-        ):
+        usual = usual and all(isinstance(value, Resident) for _, value in cells)
+        if self._hot is not None and caller.last is not None and usual:
             self._hot.hot = Hot(caller, caller.last, cells, tuple(homes))
 
     def _step_by_step(self, values: Sequence[Any]) -> tuple[Any, ...]:
