@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from benchmarks import native, patterns
+from benchmarks.gpu import bench
 from benchmarks.measure import Figure, figures, least, statement
 from benchmarks.steps import installed
 
@@ -64,3 +67,11 @@ def test_least_runs_every_statement() -> None:
     times = least({"one": statement("f(1)", f=seen.append), "two": statement("f(2)", f=seen.append)}, 2, 1e-5)
     assert set(seen) == {1, 2}
     assert all(0 < seconds < 1 for seconds in times.values())
+
+
+def test_rows_of_a_gpu_run(tmp_path: Path) -> None:
+    """On the CPU, to see that they are right programs."""
+    options = ["--small", "--systems", "graphc", "--rounds", "2", "--budget", "0.001", "--json", str(tmp_path / "rows")]
+    bench.main(["--backend", "llvm", *options])
+    rows = json.loads((tmp_path / "rows").read_text())
+    assert len(rows) == len(bench.WORK)
