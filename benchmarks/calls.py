@@ -11,8 +11,8 @@ import numpy as np
 
 from benchmarks.measure import Row
 from graphc.backends.base import Calling
-from graphc.backends.llvm.builtin import native_entry
 from graphc.backends.llvm.link import Code, link
+from graphc.backends.llvm.native import native_entry
 from graphc.backends.llvm.program import Place, Program, Slot
 from graphc.backends.llvm.target import host
 from graphc.graph.shared import Cell
@@ -22,7 +22,7 @@ NOTHING = "define i32 @nothing(ptr %frame) {\n  ret i32 0\n}\n"
 
 
 class Nothing:
-    """A function that computes nothing, called like every compiled function: through `__call__` of its class."""
+    """A function that computes nothing; `call` is an object whose calls reach it like those of compiled functions."""
 
     def __init__(self, ranks: list[int], result_ranks: list[int], shared: int = 0, form: str = "list") -> None:
         self.code = link(NOTHING, host(), ["nothing"])
@@ -32,11 +32,7 @@ class Nothing:
         calling = Calling(types, [False] * len(types), cells, cells, form, list, slow)
         entry = native_entry(program, calling)
         assert entry is not None
-        self.builtin = entry.call
-
-    def made(self) -> Any:
-        """An object to call."""
-        return type("Function", (), {"__slots__": (), "__call__": self.builtin})()
+        self.call = entry.call
 
 
 def slow(*args: Any, **kwargs: Any) -> Any:
@@ -88,7 +84,7 @@ def rows() -> list[Row]:
     found = []
     for work, (nothing, arguments) in works().items():
         names = {"x": np.ones(4), "y": np.ones(4), "z": np.ones(4), "np": np, "three": three}
-        names |= {"f": nothing.made(), "bare": nothing.builtin}
-        codes = {"graphc": f"f({arguments})", "builtin": f"bare({arguments})", **PEERS}
+        names |= {"f": nothing.call}
+        codes = {"graphc": f"f({arguments})", **PEERS}
         found.append(Row(work, statements(codes, names)))
     return found

@@ -99,6 +99,20 @@ def backend() -> str:
     return backend_under_test()
 
 
+@pytest.fixture(scope="session")
+def beginning(request: pytest.FixtureRequest) -> str:
+    """What a program in another process begins with to have the backend under test."""
+    return STAND_IN if request.config.getoption("--backend") == "cupy-on-cpu" else ""
+
+
+STAND_IN = """
+from graphc.backends.cupy.chosen import standing_in
+from tests.cuda.host_device import HostDevice
+standing = standing_in(HostDevice())
+standing.__enter__()
+"""
+
+
 @dataclass(frozen=True)
 class Golden:
     """A text under review: what the program writes today must equal what is kept in `path`."""

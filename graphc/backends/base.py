@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from graphc.backends.vectorcall import Callee as Callee
 from graphc.errors import BackendError, GpuUnavailableError
 from graphc.graph.fgraph import Guard
 from graphc.graph.op import Op
@@ -48,7 +49,12 @@ class Calling:
 class FastEntry(Protocol):
     """An entry that an executable has of its own."""
 
-    call: Callable[..., Any]
+    @property
+    def call(self) -> Callable[..., Any]:
+        """An object of its own to call."""
+
+    def take(self, callee: Callee, cls: type[Callee]) -> None:
+        """Take the calls of a function, whose own class is `cls`."""
 
     def free(self) -> None:
         """Give back the memory that is kept from call to call."""

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 import itertools
 import keyword
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from graphc.backends.base import Calling, Executable, FastEntry, GuardFailed
+from graphc.backends.base import Callee, Calling, Executable, FastEntry, GuardFailed
 from graphc.backends.base import backend as backend_named
 from graphc.compile.entry import Entry
 from graphc.compile.inspect import Maker, Profile
@@ -29,11 +28,8 @@ from graphc.graph.variable import Variable, operand
 from graphc.rewrites.engine import Applied
 from graphc.schedule.schedule import RESERVED, Schedule
 
-# What `inspect.signature` says of a function, whatever its calls go through.
-_SIGNATURE = inspect.signature(lambda *args, **kwargs: None)
 
-
-class Function:
+class Function(Callee):
     """A compiled function.  Call it with the values of its inputs, by position or by name.
 
     Attributes
@@ -58,7 +54,7 @@ class Function:
         self._variants = Variants(self._compile)
         self.variants = self._variants.kept
         self._plain = type(self)
-        self._fast: dict[Ones, tuple[Executable, FastEntry | None, type[Function]]] = {}
+        self._fast: dict[Ones, tuple[Executable, FastEntry | None]] = {}
         self._use(self._variants.first(spec.shared))
         self.trust_input = False
 
@@ -66,32 +62,21 @@ class Function:
         """Make `variant` the one that calls run first."""
         self._latest = variant
         self.run: Callable[[Sequence[Any]], tuple[Any, ...]] = variant.executable.run
-        if self.profile is None:  # which counts calls by way of Python
-            self.__class__ = self._entered_class(variant)
+        fast = self._fast_entry(variant) if self.profile is None else None  # which counts calls by way of Python
+        if fast is None:
+            self.__class__ = self._plain
+        else:
+            fast.take(self, self._plain)
 
-    def _entered_class(self, variant: Variant) -> type[Function]:
-        """The class of a function whose calls go straight into the entry of an executable, if that has one of its own.
-
-        Python looks for `__call__` in the class of an object, so each function gets a class of its own.
-        """
-        known, _, cls = self._fast.get(variant.ones, (None, None, self._plain))
+    def _fast_entry(self, variant: Variant) -> FastEntry | None:
+        """The entry of an executable, if it has one of its own: calls go straight into it."""
+        known, fast = self._fast.get(variant.ones, (None, None))
         if known is not variant.executable:
             offered = getattr(variant.executable, "entry", None)
-            fast: FastEntry | None = None if offered is None else offered(self._calling())
-            own: dict[str, Any] = {
-                "__slots__": (),
-                "__module__": self._plain.__module__,
-                "__doc__": self._plain.__doc__,
-            }
-            own |= {"__signature__": _SIGNATURE}
-            cls = (
-                self._plain
-                if fast is None
-                else type(self._plain.__name__, (self._plain,), own | {"__call__": fast.call})
-            )
-            kept = {ones: entered for ones, entered in self._fast.items() if ones in self.variants}
-            self._fast = kept | {variant.ones: (variant.executable, fast, cls)}
-        return cls
+            fast = None if offered is None else offered(self._calling())
+            kept = {ones: entry for ones, entry in self._fast.items() if ones in self.variants}
+            self._fast = kept | {variant.ones: (variant.executable, fast)}
+        return fast
 
     def _calling(self) -> Calling:
         """How this function is called."""
@@ -293,7 +278,7 @@ class Function:
     def free(self) -> None:
         """Forget all variants but the last used, and give back the memory that is kept from call to call."""
         self._variants.forget()
-        for _, fast, _ in self._fast.values():
+        for _, fast in self._fast.values():
             if fast is not None:
                 fast.free()
 

@@ -75,10 +75,10 @@ def native_code() -> Iterator[str]:
 
 def way_in() -> str:
     """How calls reach machine code here, and why not in the fastest way."""
-    capi, builtin, entry = _llvm("capi"), _llvm("builtin"), _llvm("entry")
-    forced = os.environ.get(builtin.FORCED)
+    capi, native, entry = _llvm("capi"), _llvm("native"), _llvm("entry")
+    forced = os.environ.get(native.FORCED)
     if forced not in (None, "native"):
-        return f"{forced}, by {builtin.FORCED}"
+        return f"{forced}, by {native.FORCED}"
     if entry.machine_code(True) is not None:
         return "native entry"
     if not capi.supported():

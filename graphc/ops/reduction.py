@@ -17,8 +17,8 @@ from graphc.graph.op import Gradient, Op, as_variables, refuse, typed, zero
 from graphc.graph.sizes import Shape, Sizes
 from graphc.graph.variable import Apply, Variable, as_variable
 from graphc.ops.declare import function, normalise_axis
-from graphc.ops.elementwise import Tensor, abs_, cast, eq, fill, neq, sqr, sqrt, switch
-from graphc.ops.shape import dimshuffle, shape_of
+from graphc.ops.elementwise import Tensor, abs_, cast, eq, fill, isnan, maximum, neq, or_, sqr, sqrt, switch
+from graphc.ops.shape import arange, dimshuffle, reshape, shape_of, squeeze
 
 ReductionGradient = Callable[["Reduction", Variable, Variable, Variable], Gradient]
 
@@ -319,6 +319,17 @@ class ArgExtremum(Op):
     def perform(self, node: Apply, *values: Any) -> Any:
         return np.asarray(getattr(np, self.name)(values[0], **self.arguments()))
 
+    def expand(self, *inputs: Variable) -> Variable | None:
+        """The least of the positions where the extremum is, or nan, which is taken for it."""
+        (x,) = inputs
+        if x.dtype == "float16" or x.dtype.startswith("complex"):
+            return None
+        if self.axis is None:
+            found = _position(self.name, reshape(x, (-1,), 1), 0)
+            return reshape(found, (1,) * x.ndim) if self.keepdims else squeeze(found, 0)
+        found = _position(self.name, x, self.axis)
+        return found if self.keepdims else squeeze(found, self.axis)
+
     def gradient(
         self, gs: Sequence[Gradient], outs: Sequence[Variable], inputs: Sequence[Variable]
     ) -> Sequence[Gradient]:
@@ -326,6 +337,19 @@ class ArgExtremum(Op):
 
     def text(self) -> str:
         return self.name.capitalize() + ("" if self.axis is None else f"{{axis={self.axis}}}")
+
+
+def _position(name: str, x: Variable, axis: int) -> Variable:
+    """The first position of the extremum along an axis, which is kept."""
+    extremum = max if name == "argmax" else min
+    found = eq(x, extremum(x, axis, keepdims=True))
+    if dtypes.is_float(x.dtype):
+        found = or_(found, isnan(x))  # nan is the extremum where there is one, and equals nothing
+    length = shape_of(x, axis)
+    order = [0 if i == axis else "x" for i in range(x.ndim)]
+    positions = dimshuffle(arange(length), *order)
+    # As `switch(found, positions, length)`, but the positions, which depend on nothing, come first.
+    return min(maximum(positions, switch(found, 0, length)), axis, keepdims=True)
 
 
 def _arg(name: str, x: Tensor, axis: Any, keepdims: bool) -> Variable:

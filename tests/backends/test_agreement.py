@@ -1,4 +1,4 @@
-"""Machine code does what NumPy does: ops x dtypes x shapes x layouts, pairwise; the whole product with --full.
+"""Machine code and CUDA kernels do what NumPy does: ops x dtypes x shapes x layouts, pairwise; all with --full.
 
 One function carries all ops of a family for one dtype and one rank, and is called with many shapes and layouts.
 Integers, bools, comparisons, ``+ - * / sqrt`` and what only moves elements agree to the bit; other functions within
@@ -18,6 +18,7 @@ import pytest
 
 import graphc.tensor as T
 from graphc import dtypes
+from graphc.backends.cupy.chosen import standing_in
 from graphc.backends.llvm.emit import ITEMSIZE
 from graphc.backends.llvm.target import host
 from graphc.compile.function import Function, function
@@ -25,6 +26,7 @@ from graphc.graph.variable import Variable
 from graphc.kernels.steps import Call
 from graphc.ops.declare import ELEMENTWISE
 from graphc.ops.elementwise import cast
+from tests.cuda.host_device import HostDevice, compiler
 from tests.ops.arrays import LAYOUTS, Array, difference, rng, sample, special, tensor
 from tests.ops.test_elementwise import ROWS, operands
 
@@ -222,9 +224,12 @@ def test_the_cases_cover_every_pair() -> None:
 # ---- running ----
 
 
+Pair = tuple[list[str], list[Variable], Function, Function]
+
+
 @cache
-def both(name: str, dtype: str, ndim: int) -> list[tuple[list[str], list[Variable], Function, Function]]:
-    """The expressions of a family compiled by both backends: those that run as machine code apart from the others."""
+def both(name: str, dtype: str, ndim: int, backend: str = "llvm") -> list[Pair]:
+    """The expressions of a family compiled by NumPy's backend and another: those that kernels know apart."""
     inputs = [tensor(dtype, ndim, letter) for letter in "xyz"]
     made = FAMILIES[name].build(*inputs)
     native = {label for label, x in made.items() if {x.dtype, dtype} <= set(ITEMSIZE)}
@@ -233,8 +238,8 @@ def both(name: str, dtype: str, ndim: int) -> list[tuple[list[str], list[Variabl
         if labels:
             outputs = [made[label] for label in labels]
             first, second = (
-                function(inputs, outputs, backend=backend, on_unused_input="ignore", numerics="ieee")
-                for backend in ("numpy", "llvm")
+                function(inputs, outputs, backend=used, on_unused_input="ignore", numerics="ieee")
+                for used in ("numpy", backend)
             )
             compiled.append((labels, outputs, first, second))
     return compiled
@@ -243,6 +248,26 @@ def both(name: str, dtype: str, ndim: int) -> list[tuple[list[str], list[Variabl
 @pytest.mark.parametrize("dtype", dtypes.ALL)
 @pytest.mark.parametrize("name", FAMILIES)
 def test_llvm_agrees_with_numpy(name: str, dtype: str, full: bool) -> None:
+    agrees(name, dtype, full, "llvm")
+
+
+# Kernels for a GPU are compiled by g++ here, which takes its time: without --full one dtype a family.
+ON_A_DEVICE = dict(zip(FAMILIES, ("float32", "int16", "uint64", "int32", "float64", "bool", "uint8"), strict=True))
+
+
+@pytest.mark.skipif(compiler() is None, reason="g++ compiles the kernels for the CPU")
+@pytest.mark.parametrize("name", FAMILIES)
+def test_cuda_agrees_with_numpy(name: str, full: bool) -> None:
+    with standing_in(DEVICE):
+        for dtype in dtypes.ALL if full else (ON_A_DEVICE[name],):
+            agrees(name, dtype, full, "cupy")
+
+
+DEVICE = HostDevice(late=True)
+
+
+def agrees(name: str, dtype: str, full: bool, backend: str) -> None:
+    """Fail if a family of ops has other values than NumPy."""
     family = FAMILIES[name]
     problems = []
     for ndim in ranks(family, dtype, full):
@@ -251,7 +276,7 @@ def test_llvm_agrees_with_numpy(name: str, dtype: str, full: bool) -> None:
                 continue
             random = rng(name, dtype, case)
             values = [LAYOUTS[case.layout](family.values(dtype, case.shape, random)) for _ in range(3)]
-            for labels, _, reference, compiled in both(name, dtype, ndim):
+            for labels, _, reference, compiled in both(name, dtype, ndim, backend):
                 for label, got, want in zip(labels, compiled(*values), reference(*values), strict=True):
                     ulps = 0 if family.exact(label) or dtype in OTHERS else ULPS
                     absolute = ROWS[label].absolute if label in ROWS else 0
@@ -333,12 +358,21 @@ def test_kernels_write_inside_their_arrays(name: str) -> None:
 # ---- sums of anything ----
 
 
+@pytest.mark.parametrize("backend", ["llvm", "cupy"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_sums_are_as_exact_as_numpys(dtype: str, full: bool) -> None:
+def test_sums_are_as_exact_as_numpys(dtype: str, backend: str, full: bool) -> None:
     """Of numbers that do round: within two units in the last place of the exact sum of their magnitudes."""
+    if backend == "cupy" and compiler() is None:
+        pytest.skip("g++ compiles the kernels for the CPU")
+    with standing_in(DEVICE):
+        check_sums(dtype, backend, full)
+
+
+def check_sums(dtype: str, backend: str, full: bool) -> None:
+    """Fail if sums are less exact than they could be."""
     x = tensor(dtype, 2, "x")
     outputs = [x.sum(), x.sum(axis=0), x.sum(axis=1), T.dot(x, x[0]), T.dot(x[:, 0], x)]
-    reference, compiled = (function([x], outputs, backend=backend) for backend in ("numpy", "llvm"))
+    reference, compiled = (function([x], outputs, backend=used) for used in ("numpy", backend))
     eps = float(np.finfo(dtype).eps)
     for shape in ((1, 1), (3, 1), (1, 9), (17, 33), (5, 1024), (3, 5000), (4000, 3), *([(300, 3000)] if full else [])):
         values = rng(dtype, shape).normal(size=shape).astype(dtype)

@@ -197,7 +197,7 @@ def test_options_of_a_function_are_kept(way: str) -> None:
     assert THROUGH[way](function([x], None, updates={}, on_unused_input="ignore"))(1) == []
 
 
-def test_into_another_process() -> None:
+def test_into_another_process(beginning: str) -> None:
     f, w, step = trainer()
     f([1.0, 1.0])
     program = """
@@ -216,9 +216,8 @@ pickle.dump((out, w.get_value(), f["step"], doubled([1.0]), error), sys.stdout.b
     x = T.dvector("x")
     package = pickle.dumps((f, w, function([x], Doubled(4.0)(x))))
     environment = os.environ | {"PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [sys.executable, "-c", program], input=package, capture_output=True, check=False, env=environment, timeout=60
-    )
+    command = [sys.executable, "-c", beginning + program]
+    done = subprocess.run(command, input=package, capture_output=True, check=False, env=environment, timeout=60)
     assert done.returncode == 0, done.stderr.decode()
     out, value, state, doubled, error = pickle.loads(done.stdout)
     expected = f([1.0, 2.0])

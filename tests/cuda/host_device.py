@@ -7,6 +7,7 @@ an error here: a pointer to memory that is gone, a write beside a buffer, an all
 from __future__ import annotations
 
 import atexit
+import contextlib
 import ctypes
 import fcntl
 import functools
@@ -36,6 +37,7 @@ KERNEL = re.compile(
         (?:__launch_bounds__ \s* \( \s* (\d+) [^)]* \) \s+)? (?:void\s+)? (\w+) \s* \(""",
     re.VERBOSE,
 )
+MOST_PARAMETERS = 32764  # bytes, since CUDA 12.1
 MOST_LIBRARIES, MOST_TOOLCHAINS = 3000, 12
 MARGIN = 256  # canaries on either side of a buffer
 CANARY, FRESH = 0xA5, 0xFF
@@ -153,9 +155,14 @@ def _library(source: str, flags: tuple[str, ...]) -> Path:
 def _tidy() -> None:
     """Delete the older half of the libraries if there are too many."""
     libraries = list(_home().glob("*.so"))
-    if len(libraries) > MOST_LIBRARIES:
-        for path in sorted(libraries, key=lambda path: path.stat().st_mtime)[: len(libraries) // 2]:
-            path.unlink(missing_ok=True)
+    if len(libraries) <= MOST_LIBRARIES:
+        return
+    made: list[tuple[float, Path]] = []
+    for path in libraries:
+        with contextlib.suppress(FileNotFoundError):  # another process tidies up too
+            made.append((path.stat().st_mtime, path))
+    for _, path in sorted(made)[: len(libraries) // 2]:
+        path.unlink(missing_ok=True)
 
 
 class _Parameter(ctypes.Structure):
@@ -168,8 +175,10 @@ class Kernel:
     def __init__(self, library: ctypes.CDLL, name: str, bound: str) -> None:
         self.name = name
         self.most_threads = int(bound or 1024)
-        room = (_Parameter * 256)()
+        room = (_Parameter * (MOST_PARAMETERS // 4))()
         count = getattr(library, f"{name}__parameters")(room, len(room))
+        if count > len(room) or sum(room[i].size for i in range(count)) > MOST_PARAMETERS:
+            raise DeviceError(f"{name} has {count} parameters: more than {MOST_PARAMETERS} bytes are not possible")
         self.sizes = [room[i].size for i in range(count)]
         self.pointers = [i for i in range(count) if room[i].is_pointer]
         self.run = getattr(library, f"{name}__launch")

@@ -140,8 +140,21 @@ def test_special_values(name: str, dtype: str, backend: str) -> None:
                 want = np.asarray(numpy(value.astype("float32"))).astype(dtype)
         x = tensor(dtype, 1)
         out = getattr(reduction, name)(x)
-        for got in (function([x], out, backend=backend)(value), evaluate(out, {x: value})):
-            check(got, want, ulps)
+        check(evaluate(out, {x: value}), want, ulps)
+        absolute = rounding(name, value) if backend == "cupy" and want.dtype.kind == "f" else 0
+        check(function([x], out, backend=backend)(value), want, ulps, absolute)
+
+
+def rounding(name: str, value: Array) -> float:
+    """How many epsilons two sums may differ by that add in different orders.
+
+    Nobody can promise more than a small multiple of ``eps * sum(|x|)``: where terms cancel, that is many units in the
+    last place of the sum.  Threads add in another order than NumPy does.
+    """
+    if name not in ("sum", "mean"):
+        return 0
+    finite = np.abs(value[np.isfinite(value)].astype("float64"))
+    return float(2 * finite.sum() / (value.size if name == "mean" else 1))
 
 
 def test_nan_wins_wherever_it_is(backend: str) -> None:

@@ -29,6 +29,13 @@ def test_a_function_compiles_though_the_present_values_do_not_fit(backend: str) 
     assert f().tolist() == [[1.0, 1.0], [0.0, 0.0]]
 
 
+def test_sizes_that_can_never_agree_are_refused(backend: str) -> None:
+    x = T.bmatrix("x")
+    square = T.dot(x, x.T)
+    with pytest.raises(ShapeError, match="sizes 0 and 1"):
+        graphc.function([x], T.stack([square, T.constant(np.zeros((0, 1), "int8"))]), backend=backend)
+
+
 def test_a_slice_whose_step_is_an_input_meets_another_array(backend: str) -> None:
     x, y, k = T.dvector("x"), T.dvector("y"), T.lscalar("k")
     f = graphc.function([x, y, k], x[::k] + y, backend=backend)

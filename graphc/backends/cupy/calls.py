@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from graphc.backends.cupy.arena import ALIGNMENT
-from graphc.backends.cupy.commands import Address, Clear, Command, Copy, RunKernel, at_once, recorded
+from graphc.backends.cupy.commands import Address, Clear, Command, Copy, RunKernel, address_of, recorded
 from graphc.backends.cupy.device import Device, Recording, pointer
 from graphc.backends.cupy.instance import Instance
 from graphc.backends.cupy.walk import Refused
@@ -146,6 +146,7 @@ class Caller:
         self._waiting = False
         self.last: Recording | None = None
         """The recording that the last call ran."""
+        self._last_commit: tuple[list[tuple[int, int]], Recording] | None = None
 
     @cached_property
     def staging(self) -> Staging:
@@ -180,7 +181,7 @@ class Caller:
             self._remember(binding, None)
             binding = (self._moved(given), targets, binding[2])
         self.launch(binding)
-        self._waiting = 0 in binding[0]
+        self._waiting = 0 in binding[0] and not to_host
         self.settle(binding)
         if block is None:
             return [view.copy() for view in self.returning.views]
@@ -190,18 +191,30 @@ class Caller:
     def launch(self, binding: Binding) -> None:
         """Run the commands: a recording, if their places have been seen before."""
         if binding in self._recordings:
-            recording = self._recordings[binding] or recorded(self.device, self._commands(binding))
+            recording = self._recordings[binding]
+            if recording is None:
+                recording = recorded(self.device, [*self._commands(binding), *self._at_end()])
             self._remember(binding, recording)
             recording.launch()
             self.last = recording
             return
         self.last = None
         commands = self._commands(binding)
-        commits = [] if self.instance.checks or self.instance.alone else self._commits()
-        for command in commands[: len(commands) - len(commits)]:
+        for command in commands:
             command.run(self.device)
-        at_once(self.device, commits)
-        self._remember(binding, Single.of(commands, self.device))
+        self._commit(self._at_end())
+        self._remember(binding, Single.of([*commands, *self._at_end()], self.device))
+
+    def _commit(self, commits: Sequence[Copy]) -> None:
+        """Tell the device all commits or, if the user interrupts, none."""
+        if len(commits) < 2:
+            for commit in commits:
+                commit.run(self.device)
+            return
+        where = [(address_of(commit.target), address_of(commit.source)) for commit in commits]
+        if self._last_commit is None or self._last_commit[0] != where:
+            self._last_commit = where, recorded(self.device, commits)
+        self._last_commit[1].launch()
 
     def _remember(self, binding: Binding, recording: Recording | None) -> None:
         self._recordings[binding] = recording
@@ -218,7 +231,8 @@ class Caller:
         if checks:
             if self.flag[0]:
                 raise Refused
-            at_once(self.device, self._commits())
+            self._bind(binding)  # a recording does not look into cells
+            self._commit(self._commits())
 
     # ---- bindings ----
 
@@ -242,37 +256,47 @@ class Caller:
                 addresses.append(self.staging.homes[i])
         return tuple(addresses)
 
-    def _commands(self, binding: Binding) -> list[Command]:
-        """All commands of a call, bound to its memory, with the copies before and after; those of new values last."""
+    def _bind(self, binding: Binding) -> list[Command]:
+        """Set the cells to the memory of a call.  Returns the copies of results that no cell can be set for."""
         instance = self.instance
         addresses, targets, block = binding
-        commands: list[Command] = []
         for i, (cell, address) in enumerate(zip(instance.inputs, addresses, strict=True)):
             if cell is not None:
                 cell.value = address or self.staging.homes[i]
-        if 0 in addresses and any(cell is not None for cell in instance.inputs):
-            commands += self.staging.copies
         for cell, address in zip(instance.targets, targets, strict=True):
             cell.value = address
-        if instance.checks:
-            commands.append(Clear(instance.error, 8))
-        commands += instance.commands
         base = block or self.returning.address
+        copies: list[Command] = []
         bound: set[int] = set()
         results = instance.results[: instance.returned]
         for cell, offset, nbytes in zip(results, self._offsets, instance.nbytes_of, strict=False):
-            if id(cell) in bound or id(cell) not in instance.free:  # a number that is handed back twice, or as it came
-                commands.append(Copy(Address(base + offset), cell, nbytes))
+            if id(cell) in bound or id(cell) not in instance.free:  # a number that is handed back twice, or known
+                copies.append(Copy(Address(base + offset), cell, nbytes))
             else:
                 cell.value = base + offset
                 bound.add(id(cell))
-        if not block:
-            commands += self.returning.copies
-        if instance.checks:
-            return [*commands, Copy(Address(pointer(self.flag)), instance.error, 8)]
-        return commands if instance.alone else [*commands, *self._commits()]
+        return copies
 
-    def _commits(self) -> list[Command]:
+    def _commands(self, binding: Binding) -> list[Command]:
+        """The commands of a call, bound to its memory, with the copies before and after."""
+        instance = self.instance
+        addresses, _, block = binding
+        copies = self._bind(binding)
+        commands: list[Command] = []
+        if 0 in addresses and any(cell is not None for cell in instance.inputs):
+            commands += self.staging.copies
+        if instance.checks:
+            commands.append(Clear(instance.error, 8))
+        commands += [*instance.commands, *copies]
+        if instance.checks:
+            commands.append(Copy(Address(pointer(self.flag)), instance.error, 8))
+        return commands if block else [*commands, *self.returning.copies]
+
+    def _at_end(self) -> list[Copy]:
+        """The commits that are told together with the commands: nothing is looked at before, and no kernel has them."""
+        return [] if self.instance.checks or self.instance.alone else self._commits()
+
+    def _commits(self) -> list[Copy]:
         """New values go to where shared variables have theirs."""
         instance = self.instance
         first = instance.returned

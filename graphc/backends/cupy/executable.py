@@ -89,7 +89,7 @@ class CupyExecutable:
 
     def entry(self, calling: Calling) -> HotEntry | None:
         """A way in for calls like the last one."""
-        self._hot = HotEntry(calling, self._lock) if self.static and calling.types else None
+        self._hot = HotEntry(calling, self._lock, self.device) if self.static and calling.types else None
         return self._hot
 
     def described(self, value: Any) -> tuple[np.dtype[Any], tuple[int, ...]] | None:
@@ -111,7 +111,10 @@ class CupyExecutable:
         value_of = dict(zip(self._inputs, values, strict=True))
         numbers = {x: on_host(self.device, value_of[x])[()] for x in self._roots}
         key = (tuple(shapes.values()), tuple(numbers.values()))
+        to_host = not self._is_there(values)
         with self._lock:
+            if self._hot is not None:
+                self._hot.hot = None
             # A call within this one, by a finaliser, finds no caller and makes another one.
             caller = self._callers.pop(key, None) or self._caller(shapes, numbers)
             try:
@@ -119,12 +122,14 @@ class CupyExecutable:
                     given, kept = self._given(values)
                     homes = self._homes(caller.instance.new)
                     new = [Resident(self.device, d.name, s) for d, s in caller.instance.new] if homes is None else homes
-                    to_host = not self._is_there(values)
                     results = caller.call(given, tuple([x.address for x in new]), to_host)
-                    self._heat(caller, to_host and homes is not None)
                     del kept
-            finally:
+            except Refused:
                 self._keep(key, caller)
+                raise
+            self._keep(key, caller)
+            if to_host and homes is not None:
+                self._heat(caller, len(values), homes)
         return (*results, *new)
 
     def _caller(self, shapes: Mapping[Variable, Any], numbers: Mapping[Variable, Any]) -> Caller:
@@ -132,21 +137,20 @@ class CupyExecutable:
         return Caller(instance(self.plan, known, self.device, self.programs, self.constants, self._returned))
 
     def _keep(self, key: object, caller: Caller) -> None:
-        """Who did a call is there for the next one of these sizes."""
+        """A caller that did its work is there for the next call of its sizes."""
         self._callers[key] = caller
         while len(self._callers) > MOST_INSTANCES:
             self._callers.popitem(last=False)
 
-    def _heat(self, caller: Caller, is_usual: bool) -> None:
-        """Let the next call do what this one did, if nothing is checked and no size depends on values."""
-        if self._hot is None:
-            return
-        present = [(cell, cell.value) for cell in (*self._shared, *self._targets)]
-        usual = is_usual and caller.last is not None and not caller.instance.checks and not self._roots
-        if usual and caller.last is not None and all(isinstance(value, Resident) for _, value in present):
-            self._hot.hot = Hot(caller, caller.last, tuple(present))
-        else:
-            self._hot.hot = None
+    def _heat(self, caller: Caller, count: int, homes: Sequence[Resident]) -> None:
+        """Let the next call do what this one did, with the host's arguments, if nothing is to be checked."""
+        held: dict[int, tuple[Cell, Any]] = {id(cell): (cell, cell.value) for cell in self._shared}
+        held |= {id(cell): (cell, home) for cell, home in zip(self._targets, homes, strict=True)}
+        cells = tuple(held.values())
+        usual = not caller.instance.checks and not self._roots and count > len(self._shared)
+        usual = usual and all(isinstance(value, Resident) for _, value in cells)
+        if self._hot is not None and caller.last is not None and usual:
+            self._hot.hot = Hot(caller, caller.last, cells, tuple(homes))
 
     def _step_by_step(self, values: Sequence[Any]) -> tuple[Any, ...]:
         """A call of any other function.  What it reads stays what it is until it is done."""

@@ -6,6 +6,7 @@ memory.  Every other call goes the long way, which sets up this one.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +15,9 @@ import numpy as np
 
 from graphc.backends.base import Calling
 from graphc.backends.cupy.calls import Caller
-from graphc.backends.cupy.device import Recording
+from graphc.backends.cupy.device import Device, Recording
+from graphc.backends.cupy.resident import Resident
+from graphc.backends.vectorcall import Callee
 from graphc.graph.shared import Cell, in_order
 
 
@@ -22,12 +25,13 @@ from graphc.graph.shared import Cell, in_order
 class Hot:
     """What the last call did, if the next one may do the same.
 
-    cells: the shared variables with the values that must still be theirs.
+    cells: the shared variables with the values that must still be theirs; written: those that are replaced.
     """
 
     caller: Caller
     recording: Recording
     cells: tuple[tuple[Cell, Any], ...]
+    written: tuple[Resident, ...]
 
 
 class HotEntry:
@@ -36,17 +40,27 @@ class HotEntry:
     lock: held by whoever uses its instances; `hot` is set by the long way.
     """
 
-    def __init__(self, calling: Calling, lock: Any) -> None:
+    def __init__(self, calling: Calling, lock: Any, device: Device) -> None:
         self.hot: Hot | None = None
-        # It stands in a class as `__call__`, and is no method.
-        self.call: Callable[..., Any] = staticmethod(_entry(self, calling, lock))
+        self.call = _entry(self, calling, lock, device)
+
+    def take(self, callee: Callee, cls: type[Callee]) -> None:
+        """Take the calls of a function: Python looks for `__call__` in its class, so it gets a class of its own."""
+        own = {
+            "__slots__": (),
+            "__call__": staticmethod(self.call),
+            "__module__": cls.__module__,
+            "__doc__": cls.__doc__,
+            "__signature__": inspect.signature(lambda *args, **kwargs: None),
+        }
+        callee.__class__ = type(cls.__name__, (cls,), own)
 
     def free(self) -> None:
         """Forget the last call."""
         self.hot = None
 
 
-def _entry(this: HotEntry, calling: Calling, lock: Any) -> Callable[..., Any]:
+def _entry(this: HotEntry, calling: Calling, lock: Any, device: Device) -> Callable[..., Any]:
     """The function that is called."""
     slow, pack, form = calling.slow, calling.pack, calling.form
     count = len(calling.types)
@@ -57,7 +71,9 @@ def _entry(this: HotEntry, calling: Calling, lock: Any) -> Callable[..., Any]:
         for value, shape, dtype in zip(args, hot.caller.staging.shapes, dtypes, strict=False):
             if type(value) is not np.ndarray or value.dtype is not dtype or value.shape != shape:
                 return False
-        return all([cell.value is value and not value.readers for cell, value in hot.cells])
+        if not all([cell.value is value for cell, value in hot.cells]):
+            return False
+        return all([value.is_free for value in hot.written])
 
     def call(*args: Any, **kwargs: Any) -> Any:
         """The results."""
@@ -69,11 +85,11 @@ def _entry(this: HotEntry, calling: Calling, lock: Any) -> Callable[..., Any]:
             for cell in cells:
                 cell.lock.acquire()
                 held += 1
-            with lock, hot.caller.device.lock:
-                if not matches(hot, args) or any([cell.running for cell in cells]):
+            with lock, device.lock:
+                if this.hot is not hot or not matches(hot, args) or any([cell.running for cell in cells]):
                     hot = None
                 else:
-                    this.hot = None  # a call within this one, by a finaliser, goes the long way
+                    this.hot = None  # for a call within this one, by a finaliser
                     results = _run(hot, args)
                     this.hot = hot
         finally:

@@ -30,6 +30,9 @@ from graphc.kernels.steps import Key, read_by
 MOST_KERNELS = 40
 MOST_WORK = 1 << 14
 
+# What a kernel can be given (32764 bytes since CUDA 12.1), with room for the ends of new values.
+MOST_ARGUMENTS = 2000
+
 
 def instance(
     plan: Plan,
@@ -53,7 +56,7 @@ class Instance(Walk):
     inputs: the cell of each input, None if nobody reads it.
     results: the cells of the results; the first `returned` of them are handed back, the others are new values of
     shared variables.  free: those (by id) whose address is set by who calls.
-    shapes, dtypes, nbytes_of: of the results; new: dtypes and shapes of the new values.
+    shapes, dtypes, nbytes_of: of the results; new: the dtypes and shapes of new values.
     targets: the cells of where new values go.
     """
 
@@ -79,42 +82,46 @@ class Instance(Walk):
         self._cleared: list[Address] = []
         self._given: list[tuple[Address, Any]] = []
         self._inputs = {x: x.ndim for x in plan.schedule.graph.inputs}
+        self.free: set[int] = set()
         self.run()
         outputs = plan.schedule.graph.outputs
         self.shapes = [numbers.shape(x) for x in outputs]
         self.dtypes = [np.dtype(x.dtype) for x in outputs]
         self.new = list(zip(self.dtypes, self.shapes, strict=True))[returned:]
-        self.results = [self._own(key) for key in plan.results]
+        self.results = [self._own(key, i < returned) for i, key in enumerate(plan.results)]
         self.nbytes_of = [math.prod(s) * d.itemsize for s, d in zip(self.shapes, self.dtypes, strict=True)]
-        self.free = {id(self._needs[k][0]) for k in map(self.place, plan.results[:returned]) if k in self._needs}
+        self.free |= {id(self._needs[k][0]) for k in map(self.place, plan.results[:returned]) if k in self._needs}
         self.inputs = [self.cells.get(self.place(x)) for x in plan.schedule.graph.inputs]
         self.targets = [Address() for _ in self.results[returned:]]
         if alone and not self.checks:
             self._commit()
         self._arrange()
 
-    def _own(self, key: Key) -> Address:
-        """The memory of a result; an input's is not its own, and may get a new value before the result is read."""
+    def _own(self, key: Key, is_returned: bool) -> Address:
+        """The memory of a result.  That of an input is not its own: it may get a new value before it is read."""
         cell = self.address(key)
         if self.place(key) not in self._inputs:
             return cell
-        copy, nbytes = self.scratch(8), np.dtype(key.dtype).itemsize
-        if self.alone:
-            self._copy_by_kernel(cell, copy, nbytes)
-        else:
-            self.emit(Copy(copy, cell, nbytes))
-        return copy
+        own = Address() if is_returned else self.scratch(8)
+        if is_returned:
+            self.free.add(id(own))
+        self._copy(own, cell, np.dtype(key.dtype).itemsize)
+        return own
 
-    def _copy_by_kernel(self, given: Address, target: Address, nbytes: int) -> None:
+    def _copy(self, target: Address, source: Address, nbytes: int) -> None:
+        """A copy, by a kernel if all is one kernel."""
+        if not self.alone:
+            self.emit(Copy(target, source, nbytes))
+            return
         kernel = copying(nbytes)
-        where = dict(zip(kernel.arrays, (given, target), strict=True))
+        where = dict(zip(kernel.arrays, (source, target), strict=True))
         self.kernel(kernel, lambda _: 0, where.__getitem__)
 
     def _commit(self) -> None:
         """New values go to where shared variables have theirs, at the end of the one kernel."""
         first = self.returned
         for new, target, nbytes in zip(self.results[first:], self.targets, self.nbytes_of[first:], strict=True):
-            self._copy_by_kernel(new, target, nbytes)
+            self._copy(target, new, nbytes)
 
     def compile(self) -> None:
         """All kernels together: each a launch of its own, or all of them in one."""
@@ -218,6 +225,8 @@ class Instance(Walk):
         """Whether one block had better run everything: little work, and several launches."""
         launches = [p for p, _ in self._launches]
         if not 1 < len(self.commands) <= MOST_KERNELS or len(launches) < len(self.commands):
+            return False
+        if sum(len(run.arguments) for _, run in self._launches) > MOST_ARGUMENTS:
             return False
         return sum(run.work for _, run in self._launches) <= MOST_WORK
 

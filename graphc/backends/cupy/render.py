@@ -121,6 +121,10 @@ def translation_unit(functions: Sequence[str]) -> str:
 TOGETHER = ("g_warp", "g_block", "g_lanes", "g_column", "g_is_last", "g_grid")
 
 
+# A loop over the grid of no more statements is unrolled.
+MOST_UNROLLED = 32
+
+
 class _Renderer:
     def __init__(self, kernel: GpuKernel, layout: Layout, name: str) -> None:
         self.mapped = kernel
@@ -290,6 +294,8 @@ class _Renderer:
         wide, high = self.mapped.block
         thread = "threadIdx.x" if high == 1 else f"threadIdx.y * {wide} + threadIdx.x"
         start, step = f"(ix)blockIdx.x * {wide * high} + {thread}", f"(ix)gridDim.x * {wide * high}"
+        if not self.layout.alone and len(s.body) <= MOST_UNROLLED and not any(isinstance(x, Loop) for x in s.body):
+            self._line("#pragma unroll 4")  # so that four iterations wait for memory together
         self._open(f"for (ix {k} = {start}; {k} < {total}; {k} += {step}) {{")
         self._decompose(s.axes, k)
 

@@ -10,6 +10,7 @@ from graphc.graph.op import Op
 from graphc.kernels.drafts import kernel_ops
 from graphc.kernels.plan import Unplanned, plan
 from graphc.ops.declare import Elementwise
+from graphc.ops.reduction import ArgExtremum
 from graphc.schedule.schedule import Schedule
 
 
@@ -25,4 +26,5 @@ def compile(schedule: Schedule) -> Executable:
 
 def spells(op: Op) -> bool:
     """Whether the backend has an own spelling for the op; otherwise its body is compiled."""
-    return isinstance(op, Elementwise) and known(op)
+    # NumPy finds the place of the largest of many in one pass, where kernels of the body take two.
+    return isinstance(op, ArgExtremum) or (isinstance(op, Elementwise) and known(op))

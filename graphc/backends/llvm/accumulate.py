@@ -63,7 +63,8 @@ def across(b: Builder, kind: str, x: Value) -> Value:
         name = "mul" if kind == "prod" else "add"
     path = f"@llvm.vector.reduce.{name}.{x.kind.suffix}"
     b.declare(f"{scalar} {path}({x.kind})")
-    return b.let(scalar, f"call {scalar} {path}({x})")
+    flags = "nnan " if x.kind.is_float else ""  # an extremum is looked for beside nan: see below
+    return b.let(scalar, f"call {flags}{scalar} {path}({x})")
 
 
 def accumulator(kind: str, dtype: str) -> Accumulator:
@@ -75,6 +76,15 @@ def accumulator(kind: str, dtype: str) -> Accumulator:
         lambda b, k: (b.constant(neutral(kind, dtype), k),),
         lambda b, state, x: (combine(b, kind, state[0], x),),
         lambda b, state: across(b, kind, state[0]),
+    )
+
+
+def partial(kind: str, dtype: str) -> Accumulator:
+    """A reduction lane by lane, as it is kept in memory."""
+    return Accumulator(
+        lambda b, k: (b.constant(neutral(kind, dtype), k),),
+        lambda b, state, x: (combine(b, kind, state[0], x),),
+        lambda b, state: state[0],
     )
 
 

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from graphc.backends.vectorcall import Callee
 from graphc.graph.shared import Cell
 
 # The dtypes of arrays that machine code handles.
@@ -58,7 +59,7 @@ _ARRAY_TYPE, _NEW_FROM_DESCR = 2, 94
 
 
 class Context:
-    """What an entry knows of its function: the object that is bound to the builtin.
+    """What an entry knows of its function: the context of the object that is called.
 
     words: the tables that the machine code reads, and their address; kept: arrays that are used again from call to
     call; slow: the function by way of Python; owned: all else whose addresses are in the tables.
@@ -97,6 +98,7 @@ def offsets(arrays: bool = True) -> Mapping[str, int] | None:
     context = Context(np.zeros(1), [], len, ())
     slots = {f"cell.{name}": slot(Cell(np.zeros(())), name) for name in ("value", "running")}
     slots |= {f"context.{name}": slot(context, name) for name in ("words", "address")}
+    slots["callee.context"] = slot(Callee(), "_context")
     known = {name: at for name, at in slots.items() if at is not None}
     found = MappingProxyType(_OF_OBJECTS | (_OF_ARRAYS if arrays else {}) | known)
     agrees = len(known) == len(slots) and objects_agree(found) and (not arrays or arrays_agree(found))

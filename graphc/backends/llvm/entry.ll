@@ -19,7 +19,17 @@ declare { i64, i1 } @llvm.umul.with.overflow.i64(i64, i64)
 @Py_None = external constant i8
 @uint8 = external constant i8
 
-define ptr @entry(ptr %self, ptr %args, i64 %count, ptr %names) {
+; What CPython calls for an object.  Calls back into Python may give the object another context meanwhile.
+define ptr @call(ptr %self, ptr %args, i64 %count_and_flag, ptr %names) {
+  %context = get ptr %self:callee.context
+  %count = and i64 %count_and_flag, ${count_mask}
+  call void @Py_IncRef(ptr %context)
+  %result = call ptr @entry(ptr %context, ptr %args, i64 %count, ptr %names)
+  call void @Py_DecRef(ptr %context)
+  ret ptr %result
+}
+
+define internal ptr @entry(ptr %self, ptr %args, i64 %count, ptr %names) {
 start:
   %single = alloca ptr
   %context = call ptr @context_of(ptr %self)

@@ -76,6 +76,7 @@ _NUMBERS: dict[str, int | str] = {
     "reusable": _REUSABLE,
     "reusable_mask": _REUSABLE | capi.WRITEBACK,
     "swapped": ord(">"),
+    "count_mask": (1 << 63) - 1,  # the highest bit is a flag
     "view_bytes": 128,
     "c_contiguous_with_format": 0x3C,
     "kept_bytes": KEPT_BYTES,
@@ -95,7 +96,7 @@ def machine_code(arrays: bool) -> Code | None:
     arrays: look into NumPy's arrays, instead of asking them for a buffer.
     """
     at = capi.offsets(arrays)
-    return None if at is None else link(text(at, arrays), host(), ["entry"], capi.symbols())
+    return None if at is None else link(text(at, arrays), host(), ["call"], capi.symbols())
 
 
 def text(at: Mapping[str, int], arrays: bool = True) -> str:

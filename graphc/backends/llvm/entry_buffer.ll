@@ -5,7 +5,7 @@ declare i32 @PyObject_GetBuffer(ptr, ptr, i32)
 declare void @PyBuffer_Release(ptr)
 declare ptr @PyLong_AsVoidPtr(ptr)
 
-; The tables of the object that is bound to the builtin.
+; The tables of a context.
 define internal ptr @context_of(ptr %self) {
   %address = get ptr %self:context.address
   %context = call ptr @PyLong_AsVoidPtr(ptr %address)

@@ -1,6 +1,6 @@
 ; The native entry: what depends on where NumPy's arrays keep things.
 
-; The tables of the object that is bound to the builtin.
+; The tables of a context.
 define internal ptr @context_of(ptr %self) alwaysinline {
   %words = get ptr %self:context.words
   %context = get ptr %words:array.data

@@ -12,10 +12,10 @@ import numpy as np
 
 from graphc.backends.base import Calling, Executable, FastEntry, GuardFailed, backend
 from graphc.backends.llvm.assemble import assembled, entries
-from graphc.backends.llvm.builtin import native_entry
 from graphc.backends.llvm.encoder import Encoder
 from graphc.backends.llvm.frame import Layout, word_of
 from graphc.backends.llvm.link import assembly
+from graphc.backends.llvm.native import native_entry
 from graphc.backends.llvm.parts import Callback, Part, partition
 from graphc.backends.llvm.program import Place, Program, Slot
 from graphc.backends.llvm.render import render

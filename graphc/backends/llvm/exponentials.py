@@ -1,8 +1,9 @@
 """Exponentials and hyperbolic functions.
 
 Sources: Cody & Waite, Software Manual for the Elementary Functions (1980), chapters 6, 9 and 13: the argument is
-reduced by a multiple of log 2 that is kept in two pieces.  Tang, Table-driven implementation of the expm1 function
-(1992), for the order in which the pieces are added.  Muller, Elementary Functions (2016), chapters 4, 6 and 11.
+reduced by a multiple of log 2 that is kept in two pieces.  Tang, Table-driven implementation of the exponential
+function (1989), where that multiple is a fraction whose power is looked up; of the expm1 function (1992), for the order
+in which the pieces are added.  Muller, Elementary Functions (2016), chapters 4, 6 and 11.
 """
 
 from __future__ import annotations
@@ -10,11 +11,13 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from graphc.backends.llvm.coefficients import EXP
+from graphc.backends.llvm.coefficients import EXP, EXP_EIGHTHS, EXP_SIXTEENTHS, PARTS_OF_2
 from graphc.backends.llvm.term import (
     Term,
+    by_whole_vectors,
     choose,
     clamp,
+    looked_up,
     nearest,
     polynomial,
     power_of_two,
@@ -55,11 +58,19 @@ LOG2 = {
 }
 
 
-def reduced(x: Term) -> tuple[Term, Term, Term, Term]:
-    """``x = k log(2) + r + rest``, ``|r| <= log(2) / 2``: `k`, what `nearest` gave, `r`, `rest`."""
+# For `exp_by_table`.
+NEAR = EXP_EIGHTHS | EXP_SIXTEENTHS
+
+
+def reduced(x: Term, parts: int = 1) -> tuple[Term, Term, Term, Term]:
+    """``x = k log(2) + r + rest``, ``|r| <= log(2) / 2 / parts``: `k`, what `nearest` gave, `r`, `rest`.
+
+    `k` is a multiple of ``1 / parts``, which is a power of 2.
+    """
     high, low = LOG2[x.kind.dtype]
-    shifted = x.fma(1 / math.log(2), x.format.magic)
-    k = shifted - x.format.magic
+    magic = x.format.magic / parts
+    shifted = x.fma(1 / math.log(2), magic)
+    k = shifted - magic
     exact = k.fma(-high, x)
     r = k.fma(-low, exact)
     return k, shifted, r, k.fma(-low, exact - r)
@@ -79,8 +90,23 @@ def quadratic(r: Term) -> Term:
 def exp(x: Term) -> Term:
     """``2**k exp(r)``."""
     limits = RANGES[x.kind.dtype]
-    k, _, r, _ = reduced(clamp(x, limits.low, limits.high))
+    x = clamp(x, limits.low, limits.high)
+    if x.builder.target.has_avx512:
+        return by_whole_vectors(exp_by_table, x)
+    k, _, r, _ = reduced(x)
     return scale(one_plus(r, quadratic(r)), k)
+
+
+def exp_by_table(x: Term) -> Term:
+    """``2**floor(k) 2**(j / n) exp(r)``: the `n` powers are in registers, `j` are the last bits of `k`.
+
+    So small an `r` needs half of the polynomial.
+    """
+    tables = PARTS_OF_2[x.kind.dtype]
+    k, shifted, r, _ = reduced(x, parts=len(tables[0]))
+    power, missing = (looked_up(table, shifted) for table in tables)
+    expm1 = (r * r).fma(polynomial(r, NEAR[x.kind.dtype]), r)
+    return scale(power + power.fma(expm1, missing), k)
 
 
 def exp2(x: Term) -> Term:

@@ -10,10 +10,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 
 from graphc.backends.llvm import math
+from graphc.backends.llvm.columns import ColumnRenderer
 from graphc.backends.llvm.scalars import Function
 from graphc.backends.llvm.spelling import wrapper
 from graphc.backends.llvm.target import Target
-from graphc.backends.llvm.vectors import VectorRenderer
 from graphc.kernels.loopir import Kernel
 
 
@@ -22,7 +22,7 @@ def function(kernel: Kernel, target: Target, name: str, slots: Sequence[int] | N
 
     With `slots` the numbers of its words are part of the code, and it is ``i32 @name(ptr %frame)``, to be inlined.
     """
-    return VectorRenderer(kernel, target, slots).render(name)
+    return ColumnRenderer(kernel, target, slots).render(name)
 
 
 def module(functions: Iterable[Function], target: Target) -> str:

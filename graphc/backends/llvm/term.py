@@ -9,8 +9,8 @@ Numbers become constants of the kind of the term they meet.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 from graphc.backends.llvm.emit import Builder, Kind, Value
@@ -268,7 +268,10 @@ def power_of_two(shifted: Term, plus: int = 0) -> Term:
 
 
 def scale(x: Term, k: Term) -> Term:
-    """``x * 2 ** k`` for an `x` near 1, rounded once where the result is subnormal; `k` is a whole number."""
+    """``x * 2 ** floor(k)`` for an `x` near 1, rounded once where the result is subnormal.
+
+    But for whole vectors of AVX-512, `k` must be a whole number.
+    """
     if x.is_full_avx512:
         return avx512("scalef", x, k)
     magic = x.format.magic
@@ -288,3 +291,35 @@ def avx512(name: str, *args: Term, immediate: int | None = None) -> Term:
     # The last operand says: round as the processor is set to.
     values += [f"{kind} zeroinitializer", f"{mask} -1", "i32 4"]
     return Term(b, b.let(kind, f"call {kind} {path}({', '.join(values)})"))
+
+
+def looked_up(table: Sequence[float], shifted: Term) -> Term:
+    """Numbers of a table, as many as a vector of AVX-512 has lanes, by the low bits of what `nearest` gave."""
+    b, kind, index = shifted.builder, shifted.kind, shifted.bits()
+    numbers = ", ".join(str(b.constant(number, Kind(kind.dtype))) for number in table)
+    path = f"@llvm.x86.avx512.permvar.{'df' if kind.bits == 64 else 'sf'}.512"
+    b.declare(f"{kind} {path}({kind}, {index.kind})")
+    return Term(b, b.let(kind, f"call {kind} {path}({kind} <{numbers}>, {index.value})"))
+
+
+def by_whole_vectors(formula: Callable[[Term], Term], x: Term) -> Term:
+    """A formula for whole vectors of AVX-512, on more or fewer lanes."""
+    lanes, whole = x.kind.lanes, 512 // x.kind.bits
+    if lanes == whole:
+        return formula(x)
+    if lanes < whole:
+        return some_lanes(formula(some_lanes(x, range(whole))), range(lanes))
+    halves = (by_whole_vectors(formula, some_lanes(x, part)) for part in (range(lanes // 2), range(lanes // 2, lanes)))
+    return some_lanes(next(halves), range(lanes), next(halves))
+
+
+def some_lanes(x: Term, lanes: Sequence[int], beyond: Term | None = None) -> Term:
+    """Some lanes of a vector, or a number; those beyond its last are of another one, or 0."""
+    b, kind = x.builder, replace(x.kind, lanes=len(lanes))
+    if kind.lanes == 1:
+        return Term(b, b.let(kind, f"extractelement {x.value}, i64 {lanes[0]}"))
+    if x.kind.lanes == 1:
+        return Term(b, b.let(kind, f"insertelement {kind} zeroinitializer, {x.value}, i64 0"))
+    other = f"{x.kind} zeroinitializer" if beyond is None else str(beyond.value)
+    numbers = ", ".join(f"i32 {min(lane, 2 * x.kind.lanes - 1)}" for lane in lanes)
+    return Term(b, b.let(kind, f"shufflevector {x.value}, {other}, <{len(lanes)} x i32> <{numbers}>"))

@@ -15,7 +15,7 @@ from graphc.kernels.neutral import neutral
 
 
 @dataclass
-class _Vector:
+class Vector:
     """A loop that runs on vectors: the axis, its first value, how many lanes, and which of them count.
 
     outlined: this is the second copy of a body, which calls vector math rather than inline it once more.
@@ -68,7 +68,7 @@ class VectorRenderer(ScalarRenderer):
 
         def body(at: Value, states: Sequence[State], mask: Value | None = None) -> list[State]:
             again = mask is not None and not long
-            return self._vector_body(loop, _Vector(loop.axis, at, lanes, mask, again), uniform, rows, ways, states)
+            return self._vector_body(loop, Vector(loop.axis, at, lanes, mask, again), uniform, rows, ways, states)
 
         def opened(states: Sequence[State]) -> list[State]:
             """The states at the start of a block."""
@@ -175,7 +175,7 @@ class VectorRenderer(ScalarRenderer):
     def _vector_body(
         self,
         loop: Loop,
-        vector: _Vector,
+        vector: Vector,
         uniform: dict[loopir.Value, Value],
         rows: dict[tuple[Array, tuple[Index, ...]], str],
         ways: Sequence[Accumulator],
@@ -200,16 +200,19 @@ class VectorRenderer(ScalarRenderer):
             elif isinstance(s, Store):
                 self._vector_store(s.array, s.index, rows[(s.array, s.index)], values[s.value], vector)
             elif isinstance(s, Accumulate):
-                row = rows[(s.array, s.index)]
-                have = self._vector_load(s.array, s.index, row, vector)
-                self._vector_store(s.array, s.index, row, combine(self.b, s.kind, have, values[s.value]), vector)
+                self._add(s, rows[(s.array, s.index)], values[s.value], vector)
         after = []
         for carry, way, state in zip(loop.carries, ways, states, strict=True):
             after.append(self._vector_step(carry, way, state, values, vector))
         return after
 
+    def _add(self, s: Accumulate, row: str, x: Value, vector: Vector) -> None:
+        """Reduce a vector into elements of memory."""
+        have = self._vector_load(s.array, s.index, row, vector)
+        self._vector_store(s.array, s.index, row, combine(self.b, s.kind, have, x), vector)
+
     def _vector_step(
-        self, carry: Carry, way: Accumulator, state: State, values: dict[loopir.Value, Value], vector: _Vector
+        self, carry: Carry, way: Accumulator, state: State, values: dict[loopir.Value, Value], vector: Vector
     ) -> State:
         """One more vector into a reduction; lanes that do not count must not poison it."""
         product = self.made_by.get(carry.value)
@@ -225,7 +228,7 @@ class VectorRenderer(ScalarRenderer):
             x = self.b.select(vector.mask, x, self.b.constant(neutral(carry.kind, carry.value.dtype), x.kind))
         return way.step(self.b, state, x)
 
-    def _vector_let(self, s: Let, values: dict[loopir.Value, Value], vector: _Vector) -> Value:
+    def _vector_let(self, s: Let, values: dict[loopir.Value, Value], vector: Vector) -> Value:
         """An op on vectors."""
         if s.op.name == "eq":  # of the number of the iteration and one index: which lane, if any
             for counter, index in (s.args, s.args[::-1]):
@@ -234,7 +237,7 @@ class VectorRenderer(ScalarRenderer):
                     return self._lane(self.values[index], vector)
         return self._let(s, [values[a] for a in s.args], outlined=vector.outlined)
 
-    def _lane(self, index: Value, vector: _Vector) -> Value:
+    def _lane(self, index: Value, vector: Vector) -> Value:
         """The lane that stands for an index."""
         small = Kind("int8", vector.lanes)
         offset = self.b.sub(index, vector.at)
@@ -244,19 +247,19 @@ class VectorRenderer(ScalarRenderer):
         numbers = Value(f"<{', '.join(f'i8 {i}' for i in range(vector.lanes))}>", small)
         return self.b.compare("eq", numbers, self._splat(byte, vector.lanes))
 
-    def _counting(self, axis: Axis, vector: _Vector) -> Value:
+    def _counting(self, axis: Axis, vector: Vector) -> Value:
         """The numbers of the iterations."""
         if axis is not vector.axis:
             return self._splat(self.axes[axis], vector.lanes)
         return self.b.add(self._iota(vector.lanes), self._splat(vector.at, vector.lanes))
 
-    def _require_lanes(self, condition: Value, vector: _Vector) -> None:
+    def _require_lanes(self, condition: Value, vector: Vector) -> None:
         """Leave the kernel unless a condition holds in every lane that counts."""
         if vector.mask is not None:
             condition = self.b.select(vector.mask, condition, self.b.constant(True, condition.kind))
         self._require(across(self.b, "all", condition))
 
-    def _gathered(self, load: Load, values: dict[loopir.Value, Value], vector: _Vector) -> Value:
+    def _gathered(self, load: Load, values: dict[loopir.Value, Value], vector: Vector) -> Value:
         """Elements at places that are computed in the loop."""
         total: Value | None = None
         for d, i in enumerate(load.index):
@@ -275,7 +278,7 @@ class VectorRenderer(ScalarRenderer):
         kind = Kind(load.array.dtype, vector.lanes)
         return self._gather(self._element(load.array, total), kind, vector)
 
-    def _gather(self, addresses: str, kind: Kind, vector: _Vector) -> Value:
+    def _gather(self, addresses: str, kind: Kind, vector: Vector) -> Value:
         """The elements at some addresses."""
         stored = kind.of(MEMORY.get(kind.dtype, kind.dtype))
         mask = vector.mask or self.b.constant(True, Kind("bool", vector.lanes))
@@ -289,7 +292,7 @@ class VectorRenderer(ScalarRenderer):
         )
         return self._from_memory(value, kind)
 
-    def _vector_load(self, array: Array, index: tuple[Index, ...], row: str, vector: _Vector) -> Value:
+    def _vector_load(self, array: Array, index: tuple[Index, ...], row: str, vector: Vector) -> Value:
         kind = Kind(array.dtype, vector.lanes)
         if not any(_axis(i) is vector.axis for i in index):
             return self._splat(self._load(row, Kind(array.dtype)), vector.lanes)
@@ -297,7 +300,7 @@ class VectorRenderer(ScalarRenderer):
             return self._load(self._along(row, vector.at, array), kind, vector.mask)
         return self._gather(self._scattered(array, index, row, vector), kind, vector)
 
-    def _vector_store(self, array: Array, index: tuple[Index, ...], row: str, value: Value, vector: _Vector) -> None:
+    def _vector_store(self, array: Array, index: tuple[Index, ...], row: str, value: Value, vector: Vector) -> None:
         if _is_row(index, vector.axis):
             self._store(self._along(row, vector.at, array), value, vector.mask)
             return
@@ -315,7 +318,7 @@ class VectorRenderer(ScalarRenderer):
         self.b.write(f"{name} = getelementptr {element}, ptr {row}, {at}")
         return name
 
-    def _scattered(self, array: Array, index: tuple[Index, ...], row: str, vector: _Vector) -> str:
+    def _scattered(self, array: Array, index: tuple[Index, ...], row: str, vector: Vector) -> str:
         """The addresses of elements that do not lie side by side."""
         stride: Value | None = None
         for d, i in enumerate(index):

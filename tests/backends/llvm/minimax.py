@@ -106,6 +106,11 @@ def exponential(r: Any) -> Any:
     return (mp.expm1(r) - r) / r**2 if abs(r) > mp.mpf("1e-15") else mp.mpf(1) / 2 + r / 6
 
 
+def exponential_weight(r: Any) -> Any:
+    """What an error of `q` is worth."""
+    return r * r * mp.exp(-r) + mp.mpf("1e-30")
+
+
 def logarithm(z: Any) -> Any:
     """``R`` in ``log((1 + s) / (1 - s)) = s (2 + z R(z))``, ``z = s**2``."""
     if z < mp.mpf("1e-15"):
@@ -186,13 +191,18 @@ def fits() -> list[Fit]:
     """Every polynomial."""
     both = TOLERANCES
     r = mp.log(2) / 2 * mp.mpf("1.001")
+    r8, r16 = r / 8, r / 16
     s = mp.mpf("0.2001")
     t = mp.mpf("1.002")
     eighth = (mp.sqrt(2) - 1) ** 2 * t
     right = (mp.pi / 4) ** 2 * t
     return [
         Fit("EXP", "exp(r) = 1 + r + r**2 q(r),  |r| <= log(2) / 2", exponential, -r, r,
-            lambda r: r * r * mp.exp(-r) + mp.mpf("1e-30"), both | {"power": mp.mpf(2) ** -32}),
+            exponential_weight, both | {"power": mp.mpf(2) ** -32}),
+        Fit("EXP_EIGHTHS", "the same,  |r| <= log(2) / 16", exponential, -r8, r8,
+            exponential_weight, {"float64": both["float64"]}),
+        Fit("EXP_SIXTEENTHS", "the same,  |r| <= log(2) / 32", exponential, -r16, r16,
+            exponential_weight, {"float32": both["float32"]}),
         Fit("LOG", "log((1 + s) / (1 - s)) = s (2 + z q(z)),  z = s**2 <= 0.04", logarithm, NEAR_ZERO, s * s,
             lambda z: (z + mp.mpf("1e-30")) / 2, both | {"float64": mp.mpf(2) ** -60, "power": mp.mpf(2) ** -40}),
         Fit("LOG_TAIL", "the same = s (2 + z (2/3 + z q(z))),  |s| <= 1/7", logarithm_tail, NEAR_ZERO, t / 49,
@@ -239,10 +249,26 @@ def digits(name: str, says: str, number: Any, bits: int) -> str:
     return "\n".join([f"# {says}", f"{name} = int(", *lines, "    16,", ")"])
 
 
+def parts_of_2(parts: dict[str, int]) -> str:
+    """Powers of 2 by fractions, each as two numbers of a dtype: the nearest one, and what it lacks."""
+    lines = ["# 2**(j / n) for j = 0, 1, ... n - 1: the nearest numbers, and what they lack", "PARTS_OF_2 = {"]
+    for key, count in parts.items():
+        exact = [mp.mpf(2) ** (mp.mpf(j) / count) for j in range(count)]
+        nearest = [to_dtype(number, key) for number in exact]
+        missing = [to_dtype(number - near, key) for number, near in zip(exact, nearest, strict=True)]
+        lines.append(f'    "{key}": (')
+        for numbers in (nearest, missing):
+            lines += ["        (", *(f"            {number!r}," for number in numbers), "        ),"]
+        lines.append("    ),")
+    return "\n".join([*lines, "}"])
+
+
 def main() -> None:
     mp.mp.dps = 50
     print(HEADER)
     print("\n\n".join(table(fit) for fit in fits()))
+    print()
+    print(parts_of_2({"float64": 8, "float32": 16}))
     print()
     print(digits("TWO_OVER_PI", "2 / pi times 2**1216", lambda: 2 / mp.pi, 1216))
     print()

@@ -10,9 +10,9 @@ from typing import Any
 
 from graphc.backends.base import Calling, FastEntry
 from graphc.backends.llvm import capi
-from graphc.backends.llvm.builtin import native_entry
 from graphc.backends.llvm.emit import ITEMSIZE
 from graphc.backends.llvm.link import link
+from graphc.backends.llvm.native import native_entry
 from graphc.backends.llvm.program import Place, Program, Slot
 from graphc.backends.llvm.target import host
 from graphc.compile.function import Function

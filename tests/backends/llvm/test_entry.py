@@ -15,8 +15,8 @@ import pytest
 import graphc
 import graphc.tensor as T
 from graphc import In, function, shared
-from graphc.backends.llvm import builtin, capi, entry
-from graphc.backends.llvm.builtin import WAYS
+from graphc.backends.llvm import capi, entry, native
+from graphc.backends.llvm.native import WAYS
 from graphc.compile.function import Function
 from graphc.errors import ShapeError
 from tests.backends.llvm import programs
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(not capi.supported(), reason="no native entry on
 
 @pytest.fixture(params=[way for way in WAYS if way != "python"])
 def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    monkeypatch.setenv(builtin.FORCED, request.param)
+    monkeypatch.setenv(native.FORCED, request.param)
     return str(request.param)
 
 
@@ -161,7 +161,7 @@ def test_ways_to_call(way: str) -> None:
         lambda: f(*[y, y], **{}),
     ]
     native = [outcome(call) for call in calls]
-    del type(f).__call__
+    f.__class__ = Function
     assert [outcome(call) for call in calls] == native
 
 
@@ -279,7 +279,7 @@ def test_memory_is_given_back() -> None:
 def test_large_results_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(entry._NUMBERS, "kept_bytes", 1000)
     code = entry.machine_code.__wrapped__(True)
-    monkeypatch.setattr(builtin, "machine_code", lambda arrays=True: code)
+    monkeypatch.setattr(native, "machine_code", lambda arrays=True: code)
     f, hybrid = doubling()
     small, large = weakref.ref(f(np.ones(125))), weakref.ref(f(np.ones(126)))
     assert small() is not None

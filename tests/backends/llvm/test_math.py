@@ -392,6 +392,15 @@ def test_one_lane_gives_the_bits_of_a_vector(dtype: str, target_name: str) -> No
             np.testing.assert_array_equal(one(name, *xs), many(name, *xs), err_msg=name)
 
 
+@in_both_dtypes
+def test_vectors_of_any_length_give_the_same_bits(dtype: str) -> None:
+    """exp looks powers up in a register of a whole vector, where there is AVX-512."""
+    xs = reference("exp", dtype, 1_500).xs
+    one, *others = (library("host", dtype, lanes)("exp", *xs) for lanes in (1, 2, 4, 8, 16, 32))
+    for other in others:
+        np.testing.assert_array_equal(other, one)
+
+
 def test_saturated() -> None:
     """Beyond these arguments the result is exact, and it does not waver."""
     for target_name, dtype in itertools.product(("host",), DTYPES):

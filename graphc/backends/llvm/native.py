@@ -1,4 +1,4 @@
-"""A `Program` as a Python callable: the tables of its `Context`, and the builtin function that is bound to it."""
+"""A `Program` as what a Python object does when it is called: the tables of its `Context`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import ctypes
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -24,14 +23,14 @@ from graphc.backends.llvm.entry import (
     TABLES,
     machine_code,
 )
-from graphc.backends.llvm.once import once
 from graphc.backends.llvm.program import Place, Program, Slot
+from graphc.backends.vectorcall import Callee, enter
 from graphc.graph.shared import Cell, Exclusive
 from graphc.graph.types import TensorType
 
 # The environment variable that forces a way into functions, and the ways there are.
 FORCED = "GRAPHC_ENTRY"
-WAYS = ("native", "buffer", "ctypes", "python")
+WAYS = ("native", "buffer", "python")
 
 # Bytes of arguments and results above which a call lets other threads run.
 LARGE = 1 << 22
@@ -43,14 +42,23 @@ _CONVERT = {"float64": FLOAT | INT_AS_FLOAT, "int64": INT_AS_INT}
 
 
 class NativeEntry:
-    """A callable that goes straight into machine code.
+    """Calls that go straight into machine code.
 
-    call: takes the arguments; contexts: what it knows.
+    function: its address; contexts: what it knows.
     """
 
-    def __init__(self, call: Callable[..., Any], contexts: list[Context]) -> None:
-        self.call = call
+    def __init__(self, function: int, contexts: list[Context]) -> None:
+        self._function = function
         self._contexts = contexts
+
+    def take(self, callee: Callee, cls: type[Callee]) -> None:
+        """Take the calls of an object, whose own class is `cls`."""
+        enter(callee, cls, self._function, self._contexts[0])
+
+    @property
+    def call(self) -> Callable[..., Any]:
+        """An object of its own to call."""
+        return _called(self._function, self._contexts[0])
 
     def free(self) -> None:
         """Give back the memory that is kept from call to call."""
@@ -74,7 +82,6 @@ def native_entry(program: Program, calling: Calling, atomic: bool = True) -> Nat
     code = machine_code(arrays)
     if code is None:
         return None
-    enter = _foreign if way == "ctypes" else _builtin
     cells = [*calling.shared, *calling.targets] if calling.targets else []
     contexts: list[Context] = []
 
@@ -83,11 +90,18 @@ def native_entry(program: Program, calling: Calling, atomic: bool = True) -> Nat
         with exclusive:
             if len(contexts) == 1:
                 contexts.append(context_of(program, calling, [], None, atomic, arrays))
-            return enter(code["entry"], contexts[1])(*args)
+            return _called(code["call"], contexts[1])(*args)
 
     exclusive = Exclusive(cells)
     contexts.append(context_of(program, calling, cells, under_locks if cells else None, atomic, arrays))
-    return NativeEntry(enter(code["entry"], contexts[0]), contexts)
+    return NativeEntry(code["call"], contexts)
+
+
+def _called(function: int, context: Context) -> Callable[..., Any]:
+    """An object whose calls go to machine code."""
+    callee: Any = Callee()
+    enter(callee, Callee, function, context)
+    return callee  # type: ignore[no-any-return]
 
 
 def fits(program: Program, calling: Calling) -> bool:
@@ -197,53 +211,3 @@ def context_of(
     base = memory.ctypes.data
     memory[:] = [base + 8 * word if type(word) is At else word for word in words]
     return Context(memory, kept, calling.slow, (program, calling, large))
-
-
-# ---- callables ----
-
-
-class _MethodDef(ctypes.Structure):
-    """CPython's description of a builtin function."""
-
-    _fields_ = (
-        ("name", ctypes.c_char_p),
-        ("function", ctypes.c_void_p),
-        ("flags", ctypes.c_int),
-        ("doc", ctypes.c_char_p),
-    )
-
-
-_METH_KEYWORDS, _METH_FASTCALL = 0x2, 0x80
-
-
-@once
-def _definition(function: int) -> _MethodDef:
-    """The description of the builtin, which all builtins refer to for ever."""
-    return _MethodDef(b"function", function, _METH_FASTCALL | _METH_KEYWORDS, b"A compiled function.")
-
-
-def _builtin(function: int, context: Context) -> Callable[..., Any]:
-    """A builtin function that calls machine code with the context."""
-    made: Callable[..., Any] = _new_builtin()(ctypes.addressof(_definition(function)), context, None)
-    return made
-
-
-@cache
-def _new_builtin() -> Any:
-    prototype = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.c_void_p)
-    return prototype(("PyCFunction_NewEx", ctypes.pythonapi))
-
-
-def _foreign(function: int, context: Context) -> Callable[..., Any]:
-    """The same through ctypes, for a Python whose builtins are made in another way."""
-    prototype = ctypes.PYFUNCTYPE(
-        ctypes.py_object, ctypes.py_object, ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_void_p
-    )
-    call = prototype(function)
-
-    def entry(*args: Any, **kwargs: Any) -> Any:
-        if kwargs:
-            return context.slow(*args, **kwargs)
-        return call(context, (ctypes.py_object * len(args))(*args), len(args), None)
-
-    return staticmethod(entry)  # which, like a builtin, stays what it is when it is found in a class
