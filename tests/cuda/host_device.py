@@ -211,7 +211,8 @@ class HostBuffer:
         shadow = _shadow()
         if shadow is not None:  # the address sanitizer guards the margins, to the byte, and names the line
             for margin in self._margins:
-                shadow[0](margin.ctypes.data, margin.size)
+                rest = -margin.ctypes.data % 4  # an atomic on a byte or two takes the word around them
+                shadow[0](margin.ctypes.data + rest, margin.size - rest)
             weakref.finalize(self, shadow[1], base, self._memory.size)
 
     def is_whole(self) -> bool:
