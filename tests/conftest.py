@@ -54,7 +54,7 @@ def pytest_configure(config: pytest.Config) -> None:
         from tests.cuda.host_device import HostDevice
 
         graphc.config.backend = "cupy"
-        config.stash[STANDING_IN] = standing_in(HostDevice())
+        config.stash[STANDING_IN] = standing_in(HostDevice(late=True))
         config.stash[STANDING_IN].__enter__()
     elif config.getoption("--backend") != "auto":
         # In the environment, so that the processes that tests start follow too.
@@ -108,7 +108,7 @@ def beginning(request: pytest.FixtureRequest) -> str:
 STAND_IN = """
 from graphc.backends.cupy.chosen import standing_in
 from tests.cuda.host_device import HostDevice
-standing = standing_in(HostDevice())
+standing = standing_in(HostDevice(late=True))
 standing.__enter__()
 """
 
