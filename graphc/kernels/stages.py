@@ -87,9 +87,13 @@ class _Stager:
     def _loops(self, values: Iterable[Value]) -> set[int]:
         """The loops that some values depend on."""
         found: set[int] = set()
+        seen: set[Value] = set()
         pending = list(values)
         while pending:
             value = pending.pop()
+            if value in seen:
+                continue
+            seen.add(value)
             if value in self.carried:
                 found.add(self.carried[value])
             elif value in self.made:

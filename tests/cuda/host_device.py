@@ -376,7 +376,8 @@ class HostDevice:
         return np.asarray(_Owner(buffer, 0, "uint8", (nbytes,)))
 
     def _check_range(self, address: int, nbytes: int, what: str) -> None:
-        for buffer in list(self._buffers.values()):
+        beginning = self._buffers.get(address)
+        for buffer in list(self._buffers.values()) if beginning is None else [beginning]:
             if buffer.address <= address and address + nbytes <= buffer.address + buffer.nbytes:
                 return
         raise DeviceError(f"{what}: {nbytes} bytes at {address:#x} are not in memory of the device, or it is gone")

@@ -364,3 +364,15 @@ def test_who_reads_sees_all_updates_of_a_call_or_none(stepped: bool) -> None:
         thread.join(60)
         assert not thread.is_alive()
     assert not problems
+
+
+# ---- large functions ----
+
+
+def test_numbers_that_are_shared_by_many_paths() -> None:
+    """2**60 paths lead from the result to the sum: each number is looked at once."""
+    x = T.dvector("x")
+    y = x.sum()
+    for _ in range(60):
+        y = y + y
+    assert function([x], y, backend="cupy")(np.ones(4)) == 2.0**62

@@ -145,7 +145,7 @@ def test_special_values(name: str, dtype: str, backend: str) -> None:
         check(function([x], out, backend=backend)(value), want, ulps, absolute)
 
 
-def rounding(name: str, value: Array) -> float:
+def rounding(name: str, value: Array) -> Any:
     """How many epsilons two sums may differ by that add in different orders.
 
     Nobody can promise more than a small multiple of ``eps * sum(|x|)``: where terms cancel, that is many units in the
@@ -153,8 +153,8 @@ def rounding(name: str, value: Array) -> float:
     """
     if name not in ("sum", "mean"):
         return 0
-    finite = np.abs(value[np.isfinite(value)].astype("float64"))
-    return float(2 * finite.sum() / (value.size if name == "mean" else 1))
+    finite = np.abs(value[np.isfinite(value)].astype("longdouble"))
+    return 2 * finite.sum() / (value.size if name == "mean" else 1)
 
 
 def test_nan_wins_wherever_it_is(backend: str) -> None:
