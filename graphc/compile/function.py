@@ -12,13 +12,14 @@ from graphc.backends.base import Callee, Calling, Executable, FastEntry, GuardFa
 from graphc.backends.base import backend as backend_named
 from graphc.compile.entry import Entry
 from graphc.compile.inspect import Maker, Profile
-from graphc.compile.pipeline import Variant, collector_paused, compile_variant
+from graphc.compile.pipeline import Variant, compile_variant
 from graphc.compile.signature import In, OutputForm, Signature, Updates, signature
 from graphc.compile.state import State
 from graphc.compile.variants import Ones, Variants
 from graphc.configuration import BACKENDS, MODES, NUMERICS, config
 from graphc.errors import describe, explain
 from graphc.graph.bindings import ops
+from graphc.graph.collector import collector_paused
 from graphc.graph.fgraph import FunctionGraph
 from graphc.graph.flat import FlatGraph, flatten
 from graphc.graph.op import Op

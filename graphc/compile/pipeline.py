@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from graphc.backends.base import Backend, Executable
 from graphc.compile import narrate
 from graphc.compile.signature import Signature
-from graphc.graph.collector import collector_paused as collector_paused  # for function.py
 from graphc.graph.fgraph import Axis, FunctionGraph
 from graphc.graph.op import Op
 from graphc.graph.variable import Apply, Variable

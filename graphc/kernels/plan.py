@@ -21,6 +21,7 @@ from graphc.kernels.fuse import Fuser
 from graphc.kernels.groups import Decide, Group, Item
 from graphc.kernels.joining import is_joined, joined
 from graphc.kernels.launch import Launch, Memory
+from graphc.kernels.loopir import Kernel
 from graphc.kernels.regions import regions
 from graphc.kernels.shapes import Shapes, assuming
 from graphc.kernels.steps import (
@@ -71,6 +72,17 @@ class Plan:
     home: dict[Variable, Key]
     results: tuple[Key, ...]
     regions: dict[Key, Key]
+
+    @property
+    def kernels(self) -> list[Kernel]:
+        """The kernels, in the order they run."""
+        return [step.kernel for step in self.steps if isinstance(step, Launch)]
+
+    @property
+    def source(self) -> str:
+        """The loop IR of every kernel, with the number it has in the schedule."""
+        texts = dict.fromkeys(kernel.text for kernel in self.kernels)
+        return "\n\n".join(f"# kernel {i}\n{text}" for i, text in enumerate(texts)) + "\n"
 
     def shape(self, key: Key) -> Shape:
         """The sizes of a memory or of a variable."""

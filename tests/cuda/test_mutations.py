@@ -198,7 +198,7 @@ def unit(mutants: Sequence[Mutant], kernels: dict[str, Prepared]) -> tuple[str, 
             made = tuple(renamed(s, name, f"m{i}_{name}") for s in made)
         played.append(list(made))
     text = "\n".join(parts)
-    return "\n".join([prelude(used(text)), TEAMS, text]), played
+    return "\n".join([prelude(used(text)), text]), played
 
 
 def survivors(mutants: Sequence[Mutant], kernels: dict[str, Prepared], sanitize: str, path: Path) -> list[Mutant]:

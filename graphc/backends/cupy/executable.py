@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.backends.base import Calling
+from graphc.backends.base import Calling, Executable, backend
 from graphc.backends.cupy.calls import Caller, OnDevice
 from graphc.backends.cupy.commands import Address, Copy, at_once
 from graphc.backends.cupy.device import Device
@@ -31,7 +31,6 @@ from graphc.backends.cupy.walk import Mistaken, Refused
 from graphc.graph.shared import Cell
 from graphc.graph.variable import Constant, Variable
 from graphc.kernels.drafts import kernel_ops
-from graphc.kernels.launch import Launch
 from graphc.kernels.loopir import Kernel
 from graphc.kernels.plan import Plan
 from graphc.kernels.plan import plan as make_plan
@@ -51,8 +50,7 @@ class CupyExecutable:
         self.device = device
         self.programs = programs
         self.static = is_static(plan)
-        self.numbers = wanted(plan)
-        self._roots = sorted(roots(plan, self.numbers) or (), key=plan.schedule.graph.inputs.index)
+        self._roots = sorted(roots(plan, wanted(plan)) or (), key=schedule.graph.inputs.index)
         self._lock = threading.RLock()
         self._callers: OrderedDict[object, Caller] = OrderedDict()
         self._hot: HotEntry | None = None
@@ -66,13 +64,12 @@ class CupyExecutable:
     @property
     def kernels(self) -> list[Kernel]:
         """The kernels, in the order they run, before their loops are given to threads."""
-        return [step.kernel for step in self.plan.steps if isinstance(step, Launch)]
+        return self.plan.kernels
 
     @cached_property
     def source(self) -> str:
         """The loop IR of every kernel, with the number it has in the schedule."""
-        texts = dict.fromkeys(kernel.text for kernel in self.kernels)
-        return "\n\n".join(f"# kernel {i}\n{text}" for i, text in enumerate(texts)) + "\n"
+        return self.plan.source
 
     @property
     def cuda(self) -> str:
@@ -271,18 +268,16 @@ class CupyExecutable:
 
     def _instead(self, values: Sequence[Any]) -> tuple[Any, ...]:
         """What the reference makes of a call in which a check failed: its error, or its results."""
-        from graphc.backends.numpy.executable import compile
-
-        host = [on_host(self.device, v) for v in values]
-        if self._reference is None:
-            self._reference = compile(self.plan.schedule)
-        results = self._reference.run(host)
+        results = self._reference.run([on_host(self.device, v) for v in values])
         if not self._is_there(values):
             return tuple(results)
         there = [moved(self.device, x).array for x in results[: self._returned]]
         return (*there, *results[self._returned :])
 
-    _reference: Any = None
+    @cached_property
+    def _reference(self) -> Executable:
+        """The same schedule in NumPy, whose errors are right."""
+        return backend("numpy").compile(self.schedule)
 
 
 def copy_of(source: Resident, target: Resident) -> Copy:

@@ -7,10 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from graphc.backends.base import Calling
+from graphc.backends.base import Calling, Executable, backend
 from graphc.backends.cupy.device import Device
 from graphc.backends.cupy.resident import described, moved, on_host
-from graphc.backends.numpy.executable import NumpyExecutable, compile
 from graphc.schedule.schedule import Schedule
 
 
@@ -20,7 +19,7 @@ class Hosted:
     def __init__(self, schedule: Schedule, device: Device, reason: str) -> None:
         self.device = device
         self._targets = 0
-        self._executable: NumpyExecutable = compile(schedule)
+        self._executable: Executable = backend("numpy").compile(schedule)
         self.schedule = self._executable.schedule
         self.source = f"# run on the host: {reason}\n{self._executable.source}"
 

@@ -46,7 +46,7 @@ def instance(
     found = Instance(plan, numbers, device, programs, constants, returned)
     if found.is_tiny:
         found = Instance(plan, numbers, device, programs, constants, returned, alone=True)
-    found.compile()
+    found.settle()
     return found
 
 
@@ -95,7 +95,6 @@ class Instance(Walk):
         self.targets = [Address() for _ in self.results[returned:]]
         if alone and not self.checks:
             self._commit()
-        self._arrange()
 
     def _own(self, key: Key, is_returned: bool) -> Address:
         """The memory of a result.  That of an input is not its own: it may get a new value before it is read."""
@@ -123,8 +122,9 @@ class Instance(Walk):
         for new, target, nbytes in zip(self.results[first:], self.targets, self.nbytes_of[first:], strict=True):
             self._copy(target, new, nbytes)
 
-    def compile(self) -> None:
-        """All kernels together: each a launch of its own, or all of them in one."""
+    def settle(self) -> None:
+        """Memory for everything; and all kernels compiled together: each a launch of its own, or all of them in one."""
+        self._arrange()
         if self.alone:
             runs = [run for _, run in self._launches]
             arguments = tuple(cell for run in runs for cell in run.arguments)

@@ -17,7 +17,7 @@ from graphc.kernels.steps import Assumed, Call, Key, NotEmpty, Pick, SameCount, 
 from graphc.ops.shape import ShapeOf
 
 
-class OnDevice(Exception):
+class Unknown(Exception):
     """A number that only the device knows."""
 
     def __init__(self, variable: Variable) -> None:
@@ -38,7 +38,7 @@ class Numbers:
         self.makers = makers(plan)
 
     def number(self, x: Variable) -> Any:
-        """The value of a variable of rank 0; raises OnDevice if the host cannot tell."""
+        """The value of a variable of rank 0; raises Unknown if the host cannot tell."""
         if isinstance(x, Constant):
             return x.data[()]
         if x in self.known:
@@ -57,7 +57,7 @@ class Numbers:
 
     def fetch(self, x: Variable) -> Any:
         """A number that must come from the device."""
-        raise OnDevice(x)
+        raise Unknown(x)
 
     def size(self, n: int | Variable | None) -> int:
         """A size."""

@@ -10,6 +10,8 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
+from graphc.backends.cupy.teams import TEAMS
+
 PRELUDE: dict[str, str] = {}
 
 
@@ -260,6 +262,11 @@ template <class T> __device__ inline void g_atomic_{_kind}(T *at, T value) {{
   g_atomic<T, {_function}<T>>(at, value);
 }}
 """)
+
+# ---- what threads do together ----
+
+for _text in TEAMS.split("\n\n"):
+    _declare(_text)
 
 
 def used(text: str) -> set[str]:

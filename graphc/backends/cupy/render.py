@@ -17,7 +17,6 @@ from math import prod
 
 from graphc.backends.cupy.prelude import prelude, used
 from graphc.backends.cupy.spelling import C_TYPE, accumulate, combine, number, spell
-from graphc.backends.cupy.teams import TEAMS as TEAM_FUNCTIONS
 from graphc.graph.op import Op
 from graphc.kernels.gpuir import (
     COLUMNS,
@@ -114,11 +113,7 @@ def _head(name: str, threads: int, parameters: Sequence[str], shared_bytes: int)
 def translation_unit(functions: Sequence[str]) -> str:
     """A source that can be compiled: functions, and before them what they use."""
     text = "\n".join(functions)
-    teams = TEAM_FUNCTIONS if any(f"{name}<" in text or f"{name}(" in text for name in TOGETHER) else ""
-    return "\n".join(filter(None, (prelude(used(text)), teams, text)))
-
-
-TOGETHER = ("g_warp", "g_block", "g_lanes", "g_column", "g_is_last", "g_grid")
+    return "\n".join(filter(None, (prelude(used(text)), text)))
 
 
 # A loop over the grid of no more statements is unrolled.
@@ -276,7 +271,7 @@ class _Renderer:
         outer = self.over
         if s.over in (GRID, TEAMS, COLUMNS):
             self.over = s.over
-        getattr(self, f"_{s.over.replace(' ', '_')}")(s)
+        HEADS[s.over](self, s)
         self._block(s.body)
         guard = f"if ({FIRST[s.over]}) " if s.over in FIRST else ""
         for carry in s.carries:
@@ -479,6 +474,12 @@ class _Renderer:
             return f"(ix){self.names[index]}"
         return str(index) if isinstance(index, int) else self.names[index]
 
+
+# How a loop begins, by who runs its iterations.
+HEADS: dict[str, Callable[[_Renderer, Spread], None]] = {
+    GRID: _Renderer._grid, TEAMS: _Renderer._teams, LANES: _Renderer._lanes, COLUMNS: _Renderer._columns,
+    STRIDES: _Renderer._strides, SPLIT: _Renderer._split_strides,
+}  # fmt: skip
 
 STATEMENTS: dict[type, Callable[..., None]] = {
     Spread: _Renderer.spread, Once: _Renderer.once, Sync: _Renderer.sync, Loop: _Renderer.loop, Let: _Renderer.let,

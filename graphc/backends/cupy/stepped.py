@@ -6,8 +6,8 @@ for.  What no kernel and no library of the device computes, the host does.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from graphc.backends.cupy.device import Buffer, pointer
 from graphc.backends.cupy.launches import Prepared
 from graphc.backends.cupy.numbers import Numbers
 from graphc.backends.cupy.resident import Resident
-from graphc.backends.cupy.walk import ACTIONS, Refused, Walk
+from graphc.backends.cupy.walk import Refused, Walk
 from graphc.backends.perform import explained, performer
 from graphc.errors import GraphcError
 from graphc.graph.variable import Constant, Variable
@@ -46,7 +46,8 @@ class Stepped(Walk):
         self.executable = executable
         self.device = executable.device
         inputs = executable.plan.schedule.graph.inputs
-        host = {x: np.asarray(v)[()] for x, v in zip(inputs, given, strict=True) if not x.ndim and _is_host(v)}
+        pairs = list(zip(inputs, given, strict=True))
+        host = {x: np.asarray(v)[()] for x, v in pairs if not x.ndim and not isinstance(v, OnDevice)}
         numbers = _Fetched(executable.plan, shapes, host)
         numbers.walk = self
         super().__init__(executable.plan, numbers, self.device.processors)
@@ -54,7 +55,7 @@ class Stepped(Walk):
         self.pinned: list[Any] = []
         self.error = self.scratch(4, cleared=True)
         self._checked = True
-        for x, value in zip(inputs, given, strict=True):
+        for x, value in pairs:
             self.cells[self.place(x)] = Address(value.address) if isinstance(value, OnDevice) else self.upload(value, x)
 
     # ---- the walk ----
@@ -193,11 +194,6 @@ class Stepped(Walk):
         self.device.copy(made.address, address_of(self.address(key)), made.nbytes)
         return made
 
-
-def _is_host(value: Any) -> bool:
-    return not isinstance(value, OnDevice)
-
-
-ACTIONS |= {
-    Call: Stepped.call, Undecide: Stepped.undecide, Decide: Stepped.decide, Pick: Stepped.pick,
-}  # fmt: skip
+    actions: ClassVar[Mapping[type, Callable[..., None]]] = {
+        **Walk.actions, Call: call, Undecide: undecide, Decide: decide, Pick: pick,
+    }  # fmt: skip

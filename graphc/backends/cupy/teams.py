@@ -1,4 +1,7 @@
-"""CUDA C functions for what threads do together: reductions over a team, a column of threads, a block and the grid."""
+"""CUDA C functions for what threads do together: reductions over a team, a column of threads, a block and the grid.
+
+A blank line parts those that a kernel may use one without the other; each stands after what it calls.
+"""
 
 from __future__ import annotations
 
@@ -20,11 +23,13 @@ template <class T, T combine(T, T)> __device__ inline T g_warp(T x) {
   return x;
 }
 
-// What warps, and what columns of threads hand on: all reductions take turns with it, whatever they reduce.
+// What warps hand on: all reductions take turns with it, whatever they reduce.
 __device__ inline void *g_of_warps() {
   __shared__ unsigned long long parts[32];
   return parts;
 }
+
+// What columns of threads hand on.
 __device__ inline void *g_of_columns() {
   __shared__ unsigned long long parts[1024];
   return parts;
@@ -63,7 +68,7 @@ template <class T, T combine(T, T)> __device__ inline T g_column(T x) {
   return x;
 }
 
-// Over the grid: true in the last block that ends, which then reduces what every block left in `parts`.
+// Over the grid: true in the last block that ends.
 __device__ inline bool g_is_last(unsigned int *ticket) {
   __shared__ bool last;
   __threadfence();
@@ -73,6 +78,8 @@ __device__ inline bool g_is_last(unsigned int *ticket) {
   if (last) __threadfence();
   return last;
 }
+
+// What every block left, reduced; all threads of the block get the result.
 template <class T, T combine(T, T)> __device__ inline T g_grid(const volatile T *parts, T neutral) {
   T x = neutral;
   int thread = threadIdx.y * blockDim.x + threadIdx.x;

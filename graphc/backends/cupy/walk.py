@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import ctypes
 import math
-from collections.abc import Callable
-from typing import Any
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -43,7 +44,7 @@ class Refused(Exception):
     """A check failed; the reference knows what the error is."""
 
 
-class Walk:
+class Walk(ABC):
     """One pass over the steps.
 
     alone: whether one block runs all kernels.
@@ -61,29 +62,29 @@ class Walk:
 
     # ---- what a walk decides ----
 
+    @abstractmethod
     def emit(self, command: Command) -> None:
         """What becomes of a command."""
-        raise NotImplementedError
 
+    @abstractmethod
     def emit_kernels(self, launches: list[tuple[Prepared, RunKernel]]) -> None:
         """What becomes of launches, whose kernels may have to be compiled."""
-        raise NotImplementedError
 
+    @abstractmethod
     def memory(self, key: Key, nbytes: int) -> Address:
         """Where an array is to be, or a number that is computed on the device."""
-        raise NotImplementedError
 
+    @abstractmethod
     def scratch(self, nbytes: int, cleared: bool = False) -> Address:
         """Memory for a launch alone; a cleared one is 0 before the first launch, and left so."""
-        raise NotImplementedError
 
+    @abstractmethod
     def constant(self, x: Constant) -> Address:
         """Where a constant is."""
-        raise NotImplementedError
 
+    @abstractmethod
     def known(self, x: Variable) -> Address:
         """Where a number is put that the host computed."""
-        raise NotImplementedError
 
     # ---- steps ----
 
@@ -99,7 +100,7 @@ class Walk:
 
     def step(self, step: Step) -> None:
         """One step."""
-        ACTIONS[type(step)](self, step)
+        self.actions[type(step)](self, step)
 
     def launch(self, step: Launch) -> None:
         """A kernel, as its launches."""
@@ -226,8 +227,8 @@ class Walk:
             raise Refused
         return aligned(math.prod(shape) * np.dtype(key.dtype).itemsize)
 
-
-ACTIONS: dict[type, Callable[..., None]] = {
-    Launch: Walk.launch, Product: Walk.product, SizesEqual: Walk.sizes_equal, Assumed: Walk.assumed,
-    SameCount: Walk.same_count, NotEmpty: Walk.not_empty,
-}  # fmt: skip
+    actions: ClassVar[Mapping[type, Callable[..., None]]] = {
+        Launch: launch, Product: product, SizesEqual: sizes_equal, Assumed: assumed,
+        SameCount: same_count, NotEmpty: not_empty,
+    }  # fmt: skip
+    """What each kind of step is."""

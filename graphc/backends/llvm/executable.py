@@ -28,7 +28,6 @@ from graphc.graph.predicates import Predicate
 from graphc.graph.variable import Constant, Variable
 from graphc.kernels.describe import KernelSchedule
 from graphc.kernels.drafts import kernel_ops
-from graphc.kernels.launch import Launch
 from graphc.kernels.loopir import Kernel
 from graphc.kernels.plan import Plan
 from graphc.kernels.plan import plan as make_plan
@@ -57,7 +56,7 @@ class LlvmExecutable:
     @property
     def kernels(self) -> list[Kernel]:
         """The kernels, in the order they run."""
-        return [step.kernel for step in self.plan.steps if isinstance(step, Launch)]
+        return self.plan.kernels
 
     @cached_property
     def _different(self) -> dict[str, Kernel]:
@@ -67,7 +66,7 @@ class LlvmExecutable:
     @cached_property
     def source(self) -> str:
         """The loop IR of every kernel, with the number it has in the schedule."""
-        return "\n\n".join(f"# kernel {i}\n{text}" for i, text in enumerate(self._different)) + "\n"
+        return self.plan.source
 
     @cached_property
     def _modules(self) -> list[str]:
