@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from graphc.dtypes import INTEGERS
+from graphc import dtypes
 from graphc.graph.sizes import Shape, Size
 from graphc.graph.variable import Apply, Constant, Variable
 from graphc.kernels.groups import INDEXED, Along, Axes
 from graphc.kernels.shapes import Shapes, counts
 from graphc.kernels.views import View, filling, view
 from graphc.ops.declare import Elementwise
+from graphc.ops.elementwise import Cast, Fill, Identity
 from graphc.ops.indexing import IncSubtensor, Subtensor, entries, index_shape
 from graphc.ops.matmul import Dot
 from graphc.ops.reduction import Reduction
@@ -30,6 +31,26 @@ class Draft:
     reduced: frozenset[int] | None
     index: tuple[Along, ...] = ()
     scatters: bool = False
+
+
+def is_computable(node: Apply, known: Collection[str], spells: Callable[[Apply, str], bool]) -> bool:
+    """Whether a kernel can compute a node with numbers of the dtypes that are `known`.
+
+    spells: of an elementwise node whose arguments have one dtype, but for a condition, whether its op has a spelling
+    for this dtype.
+    """
+    op = node.op
+    if any(x.dtype not in known for x in (*node.inputs, *node.outputs)):
+        return False
+    if isinstance(op, ARange):
+        return not dtypes.is_float(node.outputs[0].dtype)
+    if not isinstance(op, Elementwise):
+        return isinstance(op, Reduction | Alloc | Dot | Subtensor | IncSubtensor)
+    if isinstance(op, Cast | Fill | Identity):
+        return True
+    loop, made = op.signature(node.inputs)
+    values = loop[1:] if op.name == "switch" else loop
+    return {*loop, made} <= set(known) and len(set(values)) == 1 and spells(node, values[0])
 
 
 def kernel_ops(spells: Callable[[Apply], bool]) -> Callable[[Apply], bool]:
@@ -64,7 +85,7 @@ def indexes_simply(pattern: tuple[str, ...], arguments: Sequence[Variable]) -> b
     """Whether an index is one that kernels know: no masks, steps that are known, arrays of one shape side by side."""
     arrays = []
     for place, (entry, given) in enumerate(entries(pattern, arguments)):
-        if entry.startswith("mask:") or any(x is not None and x.dtype not in INTEGERS for x in given):
+        if entry.startswith("mask:") or any(x is not None and x.dtype not in dtypes.INTEGERS for x in given):
             return False
         if entry.startswith("slice:") and given[2] is not None and not isinstance(given[2], Constant):
             return False

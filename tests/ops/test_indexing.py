@@ -366,3 +366,14 @@ def test_the_sizes_of_gathered_arrays_must_agree(backend: str) -> None:
     check(f(x2, np.array([0, 1]), np.array([2])), x2[[0, 1], 2])
     with pytest.raises((IndexError, ValueError), match=r"(do not agree|could not be broadcast)"):
         f(x2, np.array([0, 1]), np.array([0, 1, 2]))
+
+
+@pytest.mark.parametrize("columns", [0, 3])
+@pytest.mark.parametrize("reduce", ["sum", "max"])
+def test_indices_are_checked_though_nothing_is_read(reduce: str, columns: int, backend: str) -> None:
+    """Rows that are only added up, or compared, need not exist if they have no columns; the index must be right."""
+    x, i = T.dmatrix("x"), T.lvector("i")
+    f = function([x, i], getattr(T, reduce)(x[i], axis=0), backend=backend)
+    assert f(np.ones((5, columns)), [1, 4]).shape == (columns,)
+    with pytest.raises(IndexError, match="7 is out of bounds"):
+        f(np.ones((5, columns)), [1, 7])

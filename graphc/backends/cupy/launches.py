@@ -8,7 +8,8 @@ from math import prod
 
 import numpy as np
 
-from graphc.backends.cupy.render import Layout, extras, render
+from graphc.backends.cupy.layout import Layout, extras
+from graphc.backends.cupy.render import render
 from graphc.kernels.gpuir import COLUMNS, GRID, SPLIT, GpuKernel, GpuStatement, Once, Spread, walk
 from graphc.kernels.loopir import Array, Kernel, Loop, Require, Size
 from graphc.kernels.map_gpu import mapped

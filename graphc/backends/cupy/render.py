@@ -1,20 +1,16 @@
 """CUDA C from kernels whose loops are mapped to threads (kernels/map_gpu.py).  It spells; what runs where is decided.
 
 A kernel takes its sizes by value, everything else by address: scalars too, so that a recording holds for all values.
-After the parameters of the loop IR come those it needs as a machine:
-
-    error     a word that is set where a check fails; who fails touches no memory that the check was for
-    parts     for each total over the grid one number a block; ticket: counts the blocks that are done
-    rows      memory for the rows of teams, if they do not fit into shared memory
+After the parameters of the loop IR come those of layout.py.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from math import prod
 
+from graphc.backends.cupy.layout import EXTRAS, Layout, extras, has_checks
 from graphc.backends.cupy.prelude import prelude, used
 from graphc.backends.cupy.spelling import C_TYPE, accumulate, combine, number, spell
 from graphc.graph.op import Op
@@ -31,7 +27,6 @@ from graphc.kernels.gpuir import (
     Once,
     Spread,
     Sync,
-    walk,
 )
 from graphc.kernels.loopir import (
     Accumulate,
@@ -64,20 +59,6 @@ COMBINES = {
 # The first of the block's threads in a layout, which does what is done once a team.
 FIRST = {TEAMS: "threadIdx.x == 0", COLUMNS: "on && threadIdx.y == 0"}
 ONE = "blockIdx.x == 0 && threadIdx.x == 0 && threadIdx.y == 0"
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What of a call's sizes shapes the code.
-
-    is_small: whether all indices fit into 32 bits; shared_bytes: of shared memory for the rows of a team, 0 if they
-    must be elsewhere; aliased: whether some array is reached by two parameters; alone: whether there is one block.
-    """
-
-    is_small: bool
-    shared_bytes: int = 0
-    aliased: bool = False
-    alone: bool = False
 
 
 def render(kernel: GpuKernel, layout: Layout, name: str) -> str:
@@ -486,22 +467,3 @@ STATEMENTS: dict[type, Callable[..., None]] = {
     Number: _Renderer.number, Position: _Renderer.position, Extent: _Renderer.extent, Require: _Renderer.require,
     Load: _Renderer.load, Store: _Renderer.store, Accumulate: _Renderer.accumulate, Output: _Renderer.output,
 }  # fmt: skip
-
-# The parameters of the machine, with their types.
-EXTRAS = {"error": "unsigned int", "parts": "char", "ticket": "unsigned int", "rows": "char"}
-
-
-def has_checks(kernel: GpuKernel) -> bool:
-    """Whether a kernel may find that a check fails."""
-    return any(isinstance(s, Require) for s in walk((*kernel.body, *kernel.finish)))
-
-
-def extras(kernel: GpuKernel, layout: Layout) -> tuple[str, ...]:
-    """The parameters of the machine that a kernel has, in order."""
-    top = kernel.shared_out
-    totals = top is not None and bool(top.carries) and not layout.alone
-    wanted = {
-        "error": has_checks(kernel), "parts": totals, "ticket": totals,
-        "rows": bool(kernel.rows) and not layout.shared_bytes,
-    }  # fmt: skip
-    return tuple(name for name in EXTRAS if wanted[name])

@@ -18,12 +18,9 @@ import numpy as np
 from graphc import dtypes
 from graphc.graph.op import Op
 from graphc.graph.variable import Apply, Constant
+from graphc.kernels.drafts import is_computable
 from graphc.ops.declare import Elementwise
 from graphc.ops.elementwise import Cast, Fill, Identity
-from graphc.ops.indexing import IncSubtensor, Subtensor
-from graphc.ops.matmul import Dot
-from graphc.ops.reduction import Reduction
-from graphc.ops.shape import Alloc, ARange
 
 C_TYPE: dict[str, str] = {
     "bool": "bool",
@@ -113,23 +110,14 @@ def known(op: Op) -> bool:
 
 def spells(node: Apply) -> bool:
     """Whether a node can be computed in a kernel."""
-    op = node.op
-    if any(x.dtype not in C_TYPE for x in (*node.inputs, *node.outputs)):
-        return False
-    if isinstance(op, Reduction | Alloc | Dot | Subtensor | IncSubtensor | Cast | Fill | Identity):
-        return True
-    if isinstance(op, ARange):
-        return not dtypes.is_float(node.outputs[0].dtype)
-    if not isinstance(op, Elementwise):
-        return False
-    loop, made = op.signature(node.inputs)
-    values = loop[1:] if op.name == "switch" else loop
-    if not {*loop, made} <= C_TYPE.keys() or len(set(values)) != 1:
-        return False
-    if op.name == "pow" and values[0] in dtypes.SIGNED:  # NumPy refuses negative exponents
+    return is_computable(node, C_TYPE.keys(), _spells)
+
+
+def _spells(node: Apply, dtype: str) -> bool:
+    if node.op.name == "pow" and dtype in dtypes.SIGNED:  # NumPy refuses negative exponents
         exponent = node.inputs[1]
         return isinstance(exponent, Constant) and bool((exponent.data >= 0).all())
-    return op.name in _table(values[0])
+    return node.op.name in _table(dtype)
 
 
 def spell(op: Op, args: Sequence[str], given: Sequence[str], dtype: str, exponent: float | None = None) -> str:

@@ -61,8 +61,10 @@ class ColumnRenderer(VectorRenderer):
 
         cached = self.b.compare("sle", self.b.mul(limit, width), Value(str(FEW_ELEMENTS), I64))
         most = self.b.select(cached, Value(str(FEW_COLUMNS * lanes), I64), Value(str(lanes), I64))
-        self._when(self.b.compare("sle", width, most), [], in_registers)
-        self._when(self.b.compare("sgt", width, most), [], in_memory)
+        # Rows of no columns, which are less than 0 here and so very many, still make their checks.
+        last = self.b.add(width, Value("-1", I64))
+        self._when(self.b.compare("ult", last, most), [], in_registers)
+        self._when(self.b.compare("uge", last, most), [], in_memory)
         return []
 
 

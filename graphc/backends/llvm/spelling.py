@@ -8,17 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from graphc import dtypes
 from graphc.backends.llvm import math
 from graphc.backends.llvm.emit import ITEMSIZE, Builder, Kind, Value
 from graphc.graph.op import Op
 from graphc.graph.variable import Apply, Constant
+from graphc.kernels.drafts import is_computable
 from graphc.kernels.statements import MOST_SQUARINGS
 from graphc.ops.declare import Elementwise
 from graphc.ops.elementwise import Cast, Fill, Identity
 from graphc.ops.indexing import IncSubtensor, Subtensor
-from graphc.ops.matmul import Dot
-from graphc.ops.reduction import Reduction
-from graphc.ops.shape import Alloc, ARange
 
 DTYPES = frozenset(ITEMSIZE)
 
@@ -269,28 +268,16 @@ def known(op: Op) -> bool:
 
 def spells(node: Apply) -> bool:
     """Whether a node can be computed in a kernel."""
+    return is_computable(node, DTYPES, _spells)
+
+
+def _spells(node: Apply, dtype: str) -> bool:
     op = node.op
-    if any(x.dtype not in DTYPES for x in (*node.inputs, *node.outputs)):
-        return False
-    if isinstance(op, Reduction):
-        return True
-    if isinstance(op, Alloc | Dot | Subtensor | IncSubtensor):
-        return True
-    if isinstance(op, ARange):
-        return not node.outputs[0].dtype.startswith("float")
-    if not isinstance(op, Elementwise) or not known(op):
-        return False
-    if isinstance(op, Cast | Fill | Identity):
-        return True
-    loop, made = op.signature(node.inputs)
-    if not {*loop, made} <= DTYPES:
-        return False
-    if op.name in VECTOR_MATH and not all(d.startswith("float") for d in loop):
-        exponent = node.inputs[-1]
-        small = isinstance(exponent, Constant) and not exponent.ndim and 1 <= exponent.data <= MOST_SQUARINGS
-        return op.name == "pow" and bool(small)
-    values = loop[1:] if op.name == "switch" else loop
-    return len(set(values)) == 1
+    if op.name not in VECTOR_MATH or dtypes.is_float(dtype):
+        return known(op)
+    exponent = node.inputs[-1]
+    small = isinstance(exponent, Constant) and not exponent.ndim and 1 <= exponent.data <= MOST_SQUARINGS
+    return op.name == "pow" and bool(small)
 
 
 def spell(
