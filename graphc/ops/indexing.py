@@ -25,6 +25,7 @@ from graphc.graph.op import Gradient, Op, as_variables, refuse, typed
 from graphc.graph.sizes import Shape, Size, Sizes
 from graphc.graph.types import TensorType
 from graphc.graph.variable import Apply, Constant, Variable, as_variable, constant
+from graphc.ops.bounds import FORGIVEN, within
 from graphc.ops.declare import function
 from graphc.ops.elementwise import Tensor, cast, fill
 from graphc.ops.shape import DimShuffle, Stack, dimshuffle, sum_to, through
@@ -263,7 +264,8 @@ class Subtensor(Op):
         return [sizes.unknown(mask_rank(self.pattern, inputs[1:])) if shape is None else shape]
 
     def perform(self, node: Apply, *values: Any) -> Any:
-        return values[0][as_index(self.pattern, [v if v.ndim else v[()] for v in values[1:]])]
+        index = as_index(self.pattern, [v if v.ndim else v[()] for v in values[1:]])
+        return (within(values[0], index) if FORGIVEN else values[0])[index]
 
     def gradient(
         self, gs: Sequence[Gradient], outs: Sequence[Variable], inputs: Sequence[Variable]
@@ -321,6 +323,8 @@ class IncSubtensor(Op):
         x, y, *arguments = values
         out = np.array(x)
         index = as_index(self.pattern, [v if v.ndim else v[()] for v in arguments])
+        if FORGIVEN:
+            within(out, index)
         if not self.add:
             out[index] = y
         elif is_basic(self.pattern):

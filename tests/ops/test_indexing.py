@@ -13,6 +13,7 @@ from graphc.compile.function import function
 from graphc.evaluate import evaluate
 from graphc.graph.types import TensorType
 from graphc.graph.variable import constant
+from graphc.ops.bounds import FORGIVEN, within
 from graphc.ops.indexing import AdvancedSubtensor, Subtensor
 from tests.ops.arrays import ALL, LAYOUTS, Array, Row, check, check_row, check_shape, numbers, run, tensor
 
@@ -377,3 +378,36 @@ def test_indices_are_checked_though_nothing_is_read(reduce: str, columns: int, b
     assert f(np.ones((5, columns)), [1, 4]).shape == (columns,)
     with pytest.raises(IndexError, match="7 is out of bounds"):
         f(np.ones((5, columns)), [1, 7])
+
+
+_rows = np.array([1, 7])
+
+
+@pytest.mark.parametrize(
+    "shape, index, wrong",
+    [
+        ((5, 0), (_rows, _), "index 7 is out of bounds for axis 0 with size 5"),
+        ((5, 0), (-_rows, _), "index -7 is out of bounds for axis 0 with size 5"),
+        ((0, 5), (_, _rows), "index 7 is out of bounds for axis 1 with size 5"),
+        ((5, 3), (_rows, slice(1, 1)), "index 7 is out of bounds for axis 0 with size 5"),
+        ((0, 3), (_rows, _), "index 1 is out of bounds for axis 0 with size 0"),
+        ((2, 2, 5, 0), (np.ones((2, 2), bool), np.array([9]), _), "index 9 is out of bounds for axis 2 with size 5"),
+        ((5, 0), (np.array([-5, 4]), _), None),
+        ((5, 0), (np.array([], int), _), None),
+        ((5, 3), (np.array([], int), np.array([9])), None),
+        ((0, 3), (slice(0), _), None),
+    ],
+)
+def test_every_numpy_reports_what_the_newest_one_does(
+    shape: tuple[int, ...], index: tuple[Any, ...], wrong: str | None
+) -> None:
+    x = np.ones(shape)
+    if wrong is None:
+        assert within(x, index) is x
+        assert x[index].size == 0
+    else:
+        with pytest.raises(IndexError, match=wrong):
+            within(x, index)
+        if not FORGIVEN:
+            with pytest.raises(IndexError, match=wrong):
+                x[index]

@@ -16,6 +16,7 @@ from graphc import dtypes
 from graphc.configuration import config
 from graphc.graph.op import Op
 from graphc.graph.variable import Apply, Constant, Variable
+from graphc.ops.bounds import FORGIVEN
 from graphc.ops.control import IfElse
 from graphc.ops.declare import Elementwise
 from graphc.ops.elementwise import Cast, Fill, Identity
@@ -239,29 +240,40 @@ def _index(line: Line, arguments: Sequence[str]) -> str:
     return ", ".join(items)
 
 
+def _items(line: Line, arguments: Sequence[str]) -> str:
+    """The index as a tuple that stands outside of brackets."""
+    items = []
+    for entry, given in entries(line.op.pattern, arguments):
+        if entry.startswith("slice:"):
+            items.append(f"slice({', '.join('None' if bound is None else bound for bound in given)})")
+        else:
+            items.append(given[0])
+    return f"({', '.join(items)},)"
+
+
 def _subtensor(line: Line) -> str:
     return f"{line.args[0]}[{_index(line, line.args[1:])}]"
 
 
+def _gather(line: Line) -> str:
+    x, *arguments = line.args
+    if FORGIVEN:
+        x = f"{line.use('graphc.ops.bounds:within')}({x}, {_items(line, arguments)})"
+    return f"{x}[{_index(line, arguments)}]"
+
+
 def _inc_subtensor(line: Line) -> list[str]:
     base, y, *arguments = line.args
-    index = _index(line, arguments)
-    first = f"{line.out} = {line.use('array')}({base})"
+    basic = is_basic(line.op.pattern)
+    index, items = _index(line, arguments), _items(line, arguments)
+    lines = [f"{line.out} = {line.use('array')}({base})"]
+    if FORGIVEN and not basic:
+        lines.append(f"{line.use('graphc.ops.bounds:within')}({line.out}, {items})")
     if not line.op.add:
-        return [first, f"{line.out}[{index}] = {y}"]
-    if is_basic(line.op.pattern):
-        return [first, f"{line.out}[{index}] += {y}"]
-    items = index.replace("::", "slice(None)") if ":" not in index else None
-    if items is None:
-        texts = []
-        for entry, given in entries(line.op.pattern, arguments):
-            texts.append(
-                f"slice({', '.join('None' if b is None else b for b in given)})"
-                if entry.startswith("slice:")
-                else given[0]
-            )
-        items = ", ".join(texts)
-    return [first, f"{line.use('add')}.at({line.out}, ({items},), {y})"]
+        return [*lines, f"{line.out}[{index}] = {y}"]
+    if basic:
+        return [*lines, f"{line.out}[{index}] += {y}"]
+    return [*lines, f"{line.use('add')}.at({line.out}, {items}, {y})"]
 
 
 def _arange(line: Line) -> str:
@@ -312,7 +324,7 @@ SPELLINGS: dict[type[Op], Spelling] = {
     Reshape: lambda line: f"{line.use('reshape')}({line.args[0]}, {_tuple(line.args[1:])})",
     DimShuffle: _dimshuffle,
     Subtensor: _subtensor,
-    AdvancedSubtensor: _subtensor,
+    AdvancedSubtensor: _gather,
     IncSubtensor: _inc_subtensor,
     ShapeOf: lambda line: f"{line.use('int64')}({line.args[0]}.shape[{line.op.axis}])",
     ARange: _arange,
