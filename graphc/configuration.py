@@ -43,6 +43,14 @@ def integer(value: Any) -> int:
         raise ValueError(f"{value!r} is no whole number") from None
 
 
+def count(value: Any) -> int:
+    """A whole number, 0 or more."""
+    number = integer(value)
+    if number < 0:
+        raise ValueError(f"{value!r} is less than 0")
+    return number
+
+
 def text(value: Any) -> str:
     """Any text."""
     return str(value)
@@ -63,6 +71,7 @@ OPTIONS: dict[str, Option] = {
     "mode": Option("FAST_RUN", one_of(*MODES), "FAST_COMPILE spends less on compiling; numbers are the same"),
     "numerics": Option("default", one_of(*NUMERICS), "which rewrite classes may be used (docs/rewrites.md)"),
     "on_unused_input": Option("raise", one_of("raise", "warn", "ignore"), "an input that nothing uses"),
+    "threads": Option(0, count, "most threads of a call of the llvm backend; 0: one for each processor it may use"),
     "compute_test_value": Option(
         "off", one_of("off", "ignore", "warn", "raise", "pdb"), "accepted for Theano programs; values are not computed"
     ),

@@ -1,6 +1,7 @@
 """The steps that a backend with kernels runs.
 
     Launch        one kernel (launch.py)
+    InShares      one kernel, a share of its iterations at a time (shares.py)
     Product       a product of matrices
     Call          a node that is computed by a call back into Python
     Window        neighbouring rows of an array, where they are
@@ -24,7 +25,7 @@ from graphc.graph.predicates import Choice
 from graphc.graph.sizes import Shape
 from graphc.graph.variable import Apply, Variable
 from graphc.kernels.groups import Decide
-from graphc.kernels.launch import Launch, Memory
+from graphc.kernels.launch import InShares, Launch, Memory
 from graphc.kernels.views import View
 
 Key = Variable | Memory
@@ -112,7 +113,9 @@ class Pick:
     node: Apply
 
 
-Step = Launch | Product | Call | SizesEqual | Assumed | SameCount | NotEmpty | Decide | Undecide | Pick | Window
+Step = (
+    Launch | InShares | Product | Call | SizesEqual | Assumed | SameCount | NotEmpty | Decide | Undecide | Pick | Window
+)
 
 
 def read_by(step: Step) -> list[Key]:

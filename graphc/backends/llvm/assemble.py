@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from graphc.backends.llvm.codes import linked
+from graphc.backends.llvm.crew import Unlocked, crew
 from graphc.backends.llvm.encoder import Encoder
 from graphc.backends.llvm.parts import Part
 from graphc.backends.llvm.render import function, module
@@ -47,7 +48,22 @@ def assembled(parts: Sequence[Part], encoder: Encoder) -> list[Routine]:
     """The routines of a function's parts."""
     if _are_small(parts):
         return _inlined(parts, encoder)
-    return [_tabled(part, encoder) for part in parts]
+    drive = driver(encoder.target)
+    return [_tabled(part, encoder, drive) for part in parts]
+
+
+def assembled_at_large(parts: Sequence[Part], encoder: Encoder) -> list[Routine]:
+    """The routines of a function's parts, for large work: Python's lock is released meanwhile."""
+    drive = Unlocked(crew.prepare(encoder.threads)["drive_unlocked"])
+    return [_tabled(part, encoder, drive) for part in parts]
+
+
+def entries_at_large(
+    routines: Sequence[Routine], frame: Sequence[int], target: Target
+) -> tuple[tuple[int, ...], int, int]:
+    """The same as `entries`, for large work; the second function may be called without Python's lock."""
+    words, prologue, _ = entries(routines, frame, target)
+    return words, prologue, crew.prepare(0)["body_at_large"]
 
 
 def entries(routines: Sequence[Routine], frame: Sequence[int], target: Target) -> tuple[tuple[int, ...], int, int]:
@@ -72,7 +88,7 @@ def _are_small(parts: Sequence[Part]) -> bool:
 # ---- tables ----
 
 
-def _tabled(part: Part, encoder: Encoder) -> Routine:
+def _tabled(part: Part, encoder: Encoder, drive: Callable[..., int]) -> Routine:
     """For each step the addresses of its function, of its numbers, of its condition."""
     words: list[int] = []
     for step, when in part.steps:
@@ -80,7 +96,7 @@ def _tabled(part: Part, encoder: Encoder) -> Routine:
         condition = _numbers(encoder.condition(when), encoder) if when else 0
         words += [made.address, _numbers(made.words, encoder), condition]
     table = (ctypes.c_int64 * max(len(words), 1))(*words)
-    drive, count = driver(encoder.target), len(part.steps)
+    count = len(part.steps)
     return Routine(lambda frame: drive(frame, table, count), table=table, count=count)
 
 
@@ -121,7 +137,8 @@ def _inlined(parts: Sequence[Part], encoder: Encoder) -> list[Routine]:
             lines += [
                 f"  %s{i} = call i32 {call}", f"  %f{i} = icmp ne i32 %s{i}, 0",
                 f"  br i1 %f{i}, label %failed{i}, label %next{i}",
-                f"failed{i}:", f"  ret i32 {i + 1}", f"next{i}:",
+                f"failed{i}:", f"  %k{i} = icmp sgt i32 %s{i}, 0",
+                f"  %r{i} = select i1 %k{i}, i32 {i + 1}, i32 %s{i}", f"  ret i32 %r{i}", f"next{i}:",
             ]  # fmt: skip
         functions.append(Function("\n".join([*data, *lines, "  ret i32 0", "}"]), (), ()))
     declared = tuple(f"declare {'i1' if symbol == 'holds' else 'i32'} @{symbol}(ptr, ptr)" for symbol in symbols)

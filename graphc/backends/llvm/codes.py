@@ -6,8 +6,10 @@ import threading
 from collections.abc import Callable
 
 from graphc.backends.llvm.link import Code, link
-from graphc.backends.llvm.render import render
+from graphc.backends.llvm.render import module, render
+from graphc.backends.llvm.shares import share
 from graphc.backends.llvm.target import Target
+from graphc.kernels.launch import Shared
 from graphc.kernels.loopir import Kernel
 
 # So many pieces of code are kept for functions to come.  Those that are used live as long as who uses them.
@@ -21,6 +23,14 @@ _compiling = threading.Lock()
 def compiled(kernel: Kernel, target: Target) -> Code:
     """The machine code of a kernel, as the function ``kernel``."""
     return _found((kernel.text, target), lambda: link(render(kernel, target, "kernel"), target, ["kernel"]))
+
+
+def compiled_share(shared: Shared, target: Target) -> Code:
+    """The machine code of a kernel that is run in shares, as the function ``kernel``."""
+    arrays = shared.kernel.arrays
+    rows = [arrays.index(row) for row in shared.rows]
+    key = f"{shared.kernel.text}\n{shared.manner} {rows}"  # totals are the last arrays, in order
+    return _found((key, target), lambda: link(module([share(shared, target, "kernel")], target), target, ["kernel"]))
 
 
 def linked(text: str, target: Target, exports: tuple[str, ...], symbols: dict[str, int]) -> Code:

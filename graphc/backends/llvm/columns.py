@@ -23,13 +23,13 @@ FEW_COLUMNS, FEW_ELEMENTS = 4, 1 << 14
 class ColumnRenderer(VectorRenderer):
     """Writes a kernel with vectors, also of columns."""
 
-    def _vectorised(self, loop: Loop, limit: Value) -> list[Value] | None:
+    def _vectorised(self, loop: Loop, start: Value, limit: Value) -> list[Value] | None:
         row = _added_to_columns(loop)
         if row is None or not self.target.masked or self._lanes(row) == 1:
-            return super()._vectorised(loop, limit)
-        return self._by_columns(loop, row, limit)
+            return super()._vectorised(loop, start, limit)
+        return self._by_columns(loop, row, start, limit)
 
-    def _by_columns(self, loop: Loop, row: Loop, limit: Value) -> list[Value]:
+    def _by_columns(self, loop: Loop, row: Loop, start: Value, limit: Value) -> list[Value]:
         """A loop over rows that are added to columns: it is written twice, and sizes choose."""
         sums = [s for s in row.body if isinstance(s, Accumulate)]
         others = tuple(s for s in row.body if not isinstance(s, Accumulate))
@@ -47,7 +47,7 @@ class ColumnRenderer(VectorRenderer):
                 return self._vector_body(carrying, vector, uniform, rows, ways, states)
 
             states = [way.start(self.b, Kind(s.array.dtype, lanes)) for way, s in zip(ways, sums, strict=True)]
-            totals = self._counted(zero, limit, 1, states, one_row)
+            totals = self._counted(start, limit, 1, states, one_row)
             for s, (total,) in zip(sums, totals, strict=True):
                 self._add(s, self._element(s.array, None), total, vector)
             return []
@@ -56,10 +56,11 @@ class ColumnRenderer(VectorRenderer):
             return self._counted(zero, width, lanes, [], some_columns)
 
         def in_memory(_: Sequence[State]) -> list[State]:
-            self._one_by_one(loop, zero, limit, None)
+            self._one_by_one(loop, start, limit, None)
             return []
 
-        cached = self.b.compare("sle", self.b.mul(limit, width), Value(str(FEW_ELEMENTS), I64))
+        height = limit if start.text == "0" else self.b.sub(limit, start)
+        cached = self.b.compare("sle", self.b.mul(height, width), Value(str(FEW_ELEMENTS), I64))
         most = self.b.select(cached, Value(str(FEW_COLUMNS * lanes), I64), Value(str(lanes), I64))
         # Rows of no columns, which are less than 0 here and so very many, still make their checks.
         last = self.b.add(width, Value("-1", I64))

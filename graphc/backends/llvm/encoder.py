@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from graphc.backends.llvm.codes import compiled
+from graphc.backends.llvm.codes import compiled, compiled_share
+from graphc.backends.llvm.crew import crew
 from graphc.backends.llvm.frame import Layout
 from graphc.backends.llvm.link import Code
 from graphc.backends.llvm.matmul import SCRATCH_BYTES
@@ -17,7 +18,7 @@ from graphc.backends.llvm.target import Target
 from graphc.graph.predicates import Choice, Predicate
 from graphc.graph.variable import Variable
 from graphc.kernels.groups import Decide
-from graphc.kernels.launch import Launch, Memory
+from graphc.kernels.launch import MANNERS, InShares, Launch, Memory
 from graphc.kernels.plan import Plan
 from graphc.kernels.steps import (
     Assumed,
@@ -48,11 +49,12 @@ class Encoded:
 class Encoder:
     """Encodes the steps of a plan, whose memories lie where `layout` says.
 
-    kept: the machine code, which must live as long as it is used.
+    threads: how many may share large work; kept: the machine code, which must live as long as it is used.
     """
 
-    def __init__(self, plan: Plan, layout: Layout, target: Target) -> None:
+    def __init__(self, plan: Plan, layout: Layout, target: Target, threads: int) -> None:
         self.plan = plan
+        self.threads = threads
         self.layout = layout
         self.target = target
         self.kept: list[object] = []
@@ -61,6 +63,10 @@ class Encoder:
     def encoded(self, step: Step) -> Encoded:
         """A step with the code it runs."""
         code, name = self._code(step)
+        if isinstance(step, InShares):
+            kernel = self.layout.fresh(code[name])
+            words = [kernel, MANNERS.index(step.shared.manner), self.threads, *_launch(self, step.launch)]
+            return Encoded(name, crew.prepare(self.threads)["divide"], words)
         return Encoded(name, code[name], self.words(step))
 
     def _code(self, step: Step) -> tuple[Code, str]:
@@ -69,6 +75,8 @@ class Encoder:
             return support(self.target), _SUPPORTED[type(step)]
         if isinstance(step, Launch):
             code, name = compiled(step.kernel, self.target), "kernel"
+        elif isinstance(step, InShares):
+            code, name = compiled_share(step.shared, self.target), "kernel"
         else:
             assert isinstance(step, Product)
             dtype = step.node.outputs[0].dtype

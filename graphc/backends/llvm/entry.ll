@@ -90,10 +90,10 @@ hold:
 run:
   %run_status = call i32 %body(ptr %frame)
   br label %after
-large:                                            ; where cells are written, only under their locks
-  %locked = get ptr %context:context.large
-  %needs_locks = icmp ne ptr %locked, null
-  br i1 %needs_locks, label %undo, label %release
+large:                                            ; another entry is for this, or this is for nothing else
+  %larger = get ptr %context:context.large
+  %has_larger = icmp ne ptr %larger, null
+  br i1 %has_larger, label %undo, label %release
 release:
   %thread = call ptr @PyEval_SaveThread()
   %release_status = call i32 %body(ptr %frame)
@@ -102,7 +102,15 @@ release:
 after:
   %status = phi i32 [%run_status, %run], [%release_status, %release]
   %is_done = icmp eq i32 %status, 0
-  br i1 %is_done, label %finish, label %undo
+  br i1 %is_done, label %finish, label %stopped
+stopped:                                          ; by work that proved to be large: as much as this goes there at once
+  %is_too_large = icmp eq i32 %status, ${IS_LARGE}
+  br i1 %is_too_large, label %learn, label %undo
+learn:
+  %known_large = get ptr %context:context.large
+  %less = sub i64 %bytes, 1
+  put i64 %less, %context:context.limit
+  br label %undo
 finish:
   call void @commit(ptr %context, ptr %items)
   call void @drop(ptr %context)
@@ -125,7 +133,7 @@ pack:
   ret ptr %packed
 
 undo:
-  %instead = phi ptr [%locked, %large], [null, %after]
+  %instead = phi ptr [%larger, %large], [%known_large, %learn], [null, %stopped]
   call void @undo(ptr %context, ptr null)
   br i1 %others_run, label %release_read, label %undone
 release_read:

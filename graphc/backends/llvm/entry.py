@@ -37,6 +37,7 @@ from graphc.backends.llvm import capi
 from graphc.backends.llvm.link import Code, link
 from graphc.backends.llvm.once import once
 from graphc.backends.llvm.target import host
+from graphc.backends.llvm.work import IS_LARGE
 
 # The tables.  All fields are words; one whose name ends in _end is the address after a table.
 TABLES: dict[str, tuple[str, ...]] = {
@@ -86,6 +87,7 @@ _NUMBERS: dict[str, int | str] = {
     "INT_AS_FLOAT": INT_AS_FLOAT,
     "ONE": ONE,
     "LIST": LIST,
+    "IS_LARGE": IS_LARGE,
 }
 
 

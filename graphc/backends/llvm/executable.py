@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from graphc.backends.base import Calling, Executable, FastEntry, GuardFailed, backend
-from graphc.backends.llvm.assemble import assembled, entries
+from graphc.backends.llvm.assemble import assembled, assembled_at_large, entries, entries_at_large
+from graphc.backends.llvm.crew import crew, threads
 from graphc.backends.llvm.encoder import Encoder
 from graphc.backends.llvm.frame import Layout, word_of
 from graphc.backends.llvm.link import assembly
@@ -22,6 +23,7 @@ from graphc.backends.llvm.render import render
 from graphc.backends.llvm.spelling import spells, why_called
 from graphc.backends.llvm.support import NOT_TAKEN, TAKEN
 from graphc.backends.llvm.target import Target, host
+from graphc.backends.llvm.work import IS_LARGE
 from graphc.backends.perform import explained, performer
 from graphc.errors import GraphcError
 from graphc.graph.predicates import Predicate
@@ -31,21 +33,29 @@ from graphc.kernels.drafts import kernel_ops
 from graphc.kernels.loopir import Kernel
 from graphc.kernels.plan import Plan
 from graphc.kernels.plan import plan as make_plan
-from graphc.kernels.steps import Assumed, SizesEqual, Step
+from graphc.kernels.shares import in_shares
+from graphc.kernels.steps import Assumed, Call, SizesEqual, Step
 from graphc.schedule.schedule import Schedule
 
 
 class LlvmExecutable:
-    """A plan as machine code."""
+    """A plan as machine code.
 
-    def __init__(self, schedule: Schedule, plan: Plan, target: Target | None = None) -> None:
-        self.schedule: Schedule = KernelSchedule.of(schedule, plan, why_called)
+    at_large: for large work, which is done in shares; otherwise such work is left to one like that, from the start.  So
+    what calls Python is for large work always: nothing is called twice.
+    """
+
+    def __init__(self, schedule: Schedule, plan: Plan, target: Target | None = None, at_large: bool = False) -> None:
+        self.schedule: Schedule = schedule if at_large else KernelSchedule.of(schedule, plan, why_called)
         self.plan = plan
         self.target = target or host()
-        self._layout = Layout(plan)
-        self._encoder = Encoder(plan, self._layout, self.target)
-        self._parts = partition(plan, self._layout)
-        self._routines = assembled(self._parts, self._encoder)
+        self.threads = threads()
+        self.at_large = at_large or any(isinstance(step, Call) for step in plan.steps)
+        running = in_shares(plan, self.threads) if self.at_large else plan
+        self._layout = Layout(running)
+        self._encoder = Encoder(running, self._layout, self.target, self.threads)
+        self._parts = partition(running, self._layout)
+        self._routines = (assembled_at_large if self.at_large else assembled)(self._parts, self._encoder)
         self._results = [
             self._layout.place(key, plan.shape(x)) for key, x in zip(plan.results, schedule.graph.outputs, strict=True)
         ]
@@ -92,13 +102,14 @@ class LlvmExecutable:
         first, second = self._parts
         if first.allocates:
             return None
-        words, prologue, body = entries(self._routines, self._words, self.target)
+        entered = entries_at_large if self.at_large else entries
+        words, prologue, body = entered(self._routines, self._words, self.target)
         results, temporaries = tuple(self._results), self._temporaries(second)
         return Program(words, self._layout.inputs, results, temporaries, prologue, body, (self,))
 
     def entry(self, calling: Calling) -> FastEntry | None:
         """A way to call this executable without Python in between, if there is one."""
-        return None if self.program is None else native_entry(self.program, calling)
+        return None if self.program is None else native_entry(self.program, calling, large=lambda: self._larger.program)
 
     def _temporaries(self, part: Part) -> tuple[Place, ...]:
         """What a part allocates that is no result."""
@@ -107,6 +118,8 @@ class LlvmExecutable:
 
     def run(self, values: Sequence[Any]) -> tuple[Any, ...]:
         """The results for the values of the schedule's inputs."""
+        if self.at_large:
+            crew.ready()
         frame = (ctypes.c_int64 * len(self._words))(*self._words)
         memories: dict[int, Any] = {}
         for place, value in zip(self._layout.inputs, values, strict=True):
@@ -119,6 +132,8 @@ class LlvmExecutable:
                     self._reference.run(values)
                     raise
             status = routine.run(frame)
+            if status == IS_LARGE:
+                return self._larger.run(values)
             if status:
                 step, _ = part.steps[status - 1]
                 return self._instead(step, frame, values)
@@ -207,6 +222,11 @@ class LlvmExecutable:
             raise GuardFailed(step.guard, left, right)
         results: tuple[Any, ...] = (self._general if isinstance(step, Assumed) else self._reference).run(values)
         return results
+
+    @cached_property
+    def _larger(self) -> LlvmExecutable:
+        """The same schedule for large work."""
+        return LlvmExecutable(self.schedule, self.plan, self.target, at_large=True)
 
     @cached_property
     def _general(self) -> LlvmExecutable:

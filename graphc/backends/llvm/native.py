@@ -13,6 +13,7 @@ import numpy as np
 from graphc.backends.base import Calling
 from graphc.backends.llvm import capi
 from graphc.backends.llvm.capi import Context
+from graphc.backends.llvm.crew import crew
 from graphc.backends.llvm.entry import (
     FLOAT,
     INT_AS_FLOAT,
@@ -66,12 +67,15 @@ class NativeEntry:
             context.kept[:] = [None] * len(context.kept)
 
 
-def native_entry(program: Program, calling: Calling, atomic: bool = True) -> NativeEntry | None:
+def native_entry(
+    program: Program, calling: Calling, atomic: bool = True, large: Callable[[], Program | None] = lambda: None
+) -> NativeEntry | None:
     """An entry for the program, or None if there can be none: then the function is called through Python.
 
     calling.types are those of the first of the program's inputs, calling.shared are the rest; calling.targets receive
     the last of the program's results, the others are returned.  atomic: its body runs no Python code, so that it needs
-    neither the global lock nor, while it has it, the locks of cells.
+    neither the global lock nor, while it has it, the locks of cells.  large: makes the program for large work, if there
+    is another than this one.
     """
     way = os.environ.get(FORCED, "native")
     if way not in WAYS:
@@ -85,15 +89,16 @@ def native_entry(program: Program, calling: Calling, atomic: bool = True) -> Nat
     cells = [*calling.shared, *calling.targets] if calling.targets else []
     contexts: list[Context] = []
 
-    def under_locks(*args: Any) -> Any:
-        """Large work that writes cells, in two steps: take the locks, then go on without the global lock."""
+    def at_large(*args: Any) -> Any:
+        """Large work: take the locks of cells, then go on without the global lock."""
+        crew.ready()
         with exclusive:
             if len(contexts) == 1:
-                contexts.append(context_of(program, calling, [], None, atomic, arrays))
+                contexts.append(context_of(large() or program, calling, [], None, atomic, arrays))
             return _called(code["call"], contexts[1])(*args)
 
     exclusive = Exclusive(cells)
-    contexts.append(context_of(program, calling, cells, under_locks if cells else None, atomic, arrays))
+    contexts.append(context_of(program, calling, cells, at_large, atomic, arrays))
     return NativeEntry(code["call"], contexts)
 
 
@@ -136,8 +141,9 @@ def context_of(
 ) -> Context:
     """The tables for a program.
 
-    cells: those that must not be running; large: what to call for large work, None for going on without the global
-    lock; atomic: whether the body runs no Python code; arrays: whether the entry looks into NumPy's arrays.
+    cells: those that must not be running; large: what to call for large work, None if this is for such work: it goes on
+    without the global lock; atomic: whether the body runs no Python code; arrays: whether the entry looks into NumPy's
+    arrays.
     """
     offsets = capi.offsets(arrays)
     assert offsets is not None
@@ -196,7 +202,7 @@ def context_of(
     owners = [None] * returned + list(calling.targets)
     header: dict[str, int] = {
         "slow": id(calling.slow), "large": id(large) if large else 0,
-        "limit": LARGE if atomic else sys.maxsize, "python": not atomic,
+        "limit": (LARGE if large else -1) if atomic else sys.maxsize, "python": not atomic,
         "frame": At(start), "prologue": program.prologue, "body": program.body,
         "count": count, "returned": returned, "arena": items,
         "form": _FORMS[calling.form], "pack": id(calling.pack),

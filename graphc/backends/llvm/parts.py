@@ -13,7 +13,7 @@ from graphc.backends.llvm.frame import Layout
 from graphc.backends.llvm.program import Place
 from graphc.graph.predicates import Predicate
 from graphc.graph.variable import Apply, Variable
-from graphc.kernels.launch import Launch
+from graphc.kernels.launch import InShares, Launch
 from graphc.kernels.plan import Plan
 from graphc.kernels.steps import Call, Key, Pick, Product, Step
 from graphc.ops.shape import ShapeOf
@@ -68,8 +68,8 @@ def partition(plan: Plan, layout: Layout) -> list[Part]:
             pending.update(step.node.outputs)
             for out in step.node.outputs:
                 layout.dimensions(out)
-        if isinstance(step, Launch):
-            pending.update(step.outputs)
+        if isinstance(step, Launch | InShares):
+            pending.update((step if isinstance(step, Launch) else step.launch).outputs)
         part.steps.append((step, when))
     return parts if len(parts) > 1 else [*parts, Part()]
 
@@ -78,6 +78,8 @@ def _made_by(step: Step) -> list[Key]:
     """The memories a step writes."""
     if isinstance(step, Product):
         return [step.node.outputs[0], SCRATCH]
+    if isinstance(step, InShares):
+        return _made_by(step.launch)
     if isinstance(step, Launch):
         pairs = zip(step.arrays, step.kernel.arrays, strict=True)
         return [key for key, array in pairs if array in step.kernel.written]

@@ -9,6 +9,7 @@ from graphc.backends.llvm.accumulate import Accumulator, State, accumulator, com
 from graphc.backends.llvm.emit import ITEMSIZE, Builder, Kind, Value
 from graphc.backends.llvm.spelling import spell
 from graphc.backends.llvm.target import Target
+from graphc.backends.llvm.work import IS_LARGE, LARGE, work
 from graphc.kernels import loopir
 from graphc.kernels.loopir import (
     Accumulate,
@@ -61,6 +62,7 @@ class ScalarRenderer:
     def render(self, name: str) -> Function:
         """The function's text."""
         self._parameters()
+        self._leave_if_large()
         self._statements(self.kernel.body)
         self.b.write("ret i32 0")
         if self.slots is None:
@@ -69,6 +71,17 @@ class ScalarRenderer:
             head = f"define internal i32 @{name}(ptr %frame) alwaysinline {{"
         text = "\n".join([head, "entry:", *self.b.lines, "}"])
         return Function(text, tuple(self.b.wanted), tuple(self.b.declarations))
+
+    def _leave_if_large(self) -> None:
+        """Large work is done in shares."""
+        units = work(self.b, self.kernel.body, self._product)
+        if not units.text.startswith("%") and int(units.text) <= LARGE:
+            return
+        large, small = self._label("large"), self._label("small")
+        self.b.write(f"br {self.b.compare('ugt', units, Value(str(LARGE), I64))}, label %{large}, label %{small}")
+        self._start(large)
+        self.b.write(f"ret i32 {IS_LARGE}")
+        self._start(small)
 
     # ---- parameters ----
 
@@ -302,12 +315,16 @@ class ScalarRenderer:
         return registers
 
     def _loop(self, loop: Loop) -> None:
-        limit = self._product(loop.axis.sizes)
-        results = self._vectorised(loop, limit)
+        start, limit = self._range(loop)
+        results = self._vectorised(loop, start, limit)
         if results is None:
-            results = self._one_by_one(loop, Value("0", I64), limit, None)
+            results = self._one_by_one(loop, start, limit, None)
         for carry, result in zip(loop.carries, results, strict=True):
             self.values[carry.out] = result
+
+    def _range(self, loop: Loop) -> tuple[Value, Value]:
+        """The first iteration of a loop, and the first that is not done any more."""
+        return Value("0", I64), self._product(loop.axis.sizes)
 
     def _one_by_one(self, loop: Loop, start: Value, limit: Value, first: Sequence[Value] | None) -> list[Value]:
         """The loop on single elements, from what an earlier part of it carried."""
@@ -327,7 +344,7 @@ class ScalarRenderer:
         after = self._counted(start, limit, 1, states, body)
         return [way.finish(self.b, state) for way, state in zip(ways, after, strict=True)]
 
-    def _vectorised(self, loop: Loop, limit: Value) -> list[Value] | None:
+    def _vectorised(self, loop: Loop, start: Value, limit: Value) -> list[Value] | None:
         """What an innermost loop carries, if it can run on vectors."""
         return None
 

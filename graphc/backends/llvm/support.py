@@ -12,9 +12,11 @@ from collections.abc import Callable
 from functools import cache
 
 from graphc.backends.llvm import blas, matmul
+from graphc.backends.llvm.clock import INTERVAL, clock
 from graphc.backends.llvm.link import Code, link
 from graphc.backends.llvm.once import once
 from graphc.backends.llvm.target import Target
+from graphc.backends.llvm.work import IS_LARGE
 
 # The first words of every frame: table and number of steps of the prologue and of the body.
 PROLOGUE_TABLE, PROLOGUE_COUNT, BODY_TABLE, BODY_COUNT, FIRST_FREE = range(5)
@@ -22,15 +24,31 @@ PROLOGUE_TABLE, PROLOGUE_COUNT, BODY_TABLE, BODY_COUNT, FIRST_FREE = range(5)
 # What the word of a choice holds: 0 if its own condition did not come to be known.
 TAKEN, NOT_TAKEN = 1, 2
 
-_DRIVER = """
-define i32 @drive(ptr %frame, ptr %table, i64 %count) {
+# Every 64 steps it looks at the clock: what takes longer than a moment is large work, too.
+_DRIVER = f"""
+define i32 @drive(ptr %frame, ptr %table, i64 %count) {{
 entry:
   br label %head
 head:
   %i = phi i64 [ 0, %entry ], [ %next, %test ], [ %next, %run ]
+  %began = phi i64 [ 0, %entry ], [ %begin, %test ], [ %begin, %run ]
   %more = icmp slt i64 %i, %count
-  br i1 %more, label %loop, label %done
+  br i1 %more, label %some, label %done
+some:
+  %of_64 = and i64 %i, 63
+  %looks = icmp eq i64 %of_64, 63
+  br i1 %looks, label %look, label %loop
+look:
+  %now = call i64 @ticks()
+  %is_new = icmp eq i64 %began, 0
+  %since = select i1 %is_new, i64 %now, i64 %began
+  %passed = sub i64 %now, %since
+  %is_long = icmp ugt i64 %passed, {INTERVAL}
+  br i1 %is_long, label %long, label %loop
+long:
+  ret i32 {IS_LARGE}
 loop:
+  %begin = phi i64 [ %began, %some ], [ %since, %look ]
   %next = add i64 %i, 1
   %first = mul i64 %i, 3
   %at = getelementptr i64, ptr %table, i64 %first
@@ -48,12 +66,14 @@ run:
   %status = call i32 %function(ptr %frame, ptr %slots)
   %fine = icmp eq i32 %status, 0
   br i1 %fine, label %head, label %failed
-failed:
+failed:                                           ; below 0 it is no failure of a step
+  %is_step = icmp sgt i32 %status, 0
   %step = trunc i64 %next to i32
-  ret i32 %step
+  %what = select i1 %is_step, i32 %step, i32 %status
+  ret i32 %what
 done:
   ret i32 0
-}
+}}
 """
 
 
@@ -71,7 +91,7 @@ define i32 @{name}(ptr %frame) {{
 """
 
 
-_HOLDS = """
+HOLDS = """
 define i1 @holds(ptr %frame, ptr %condition) {
 entry:
   %count = load i32, ptr %condition
@@ -270,7 +290,7 @@ done:
 }
 """
 
-_WORD = """
+WORD = """
 define internal i64 @number(ptr %slots, i64 %i) alwaysinline {
   %at = getelementptr i32, ptr %slots, i64 %i
   %slot = load i32, ptr %at
@@ -304,8 +324,9 @@ _STEPS = {
 def support(target: Target) -> Code:
     """The functions drive, prologue, body, holds, and the steps."""
     entries = [_driven("prologue", PROLOGUE_TABLE, PROLOGUE_COUNT), _driven("body", BODY_TABLE, BODY_COUNT)]
-    text = "".join([_WORD, _HOLDS, _TRUTH, _DRIVER, *entries, *_STEPS.values()])
-    return link(text, target, ["drive", "prologue", "body", "holds", *_STEPS])
+    ticks, needed = clock()
+    text = "".join([WORD, HOLDS, _TRUTH, ticks, _DRIVER, *entries, *_STEPS.values()])
+    return link(text, target, ["drive", "prologue", "body", "holds", *_STEPS], needed)
 
 
 @once
@@ -324,7 +345,7 @@ def product(dtype: str, target: Target) -> Code:
     ]  # fmt: skip
     found = blas.find()
     text = matmul.module(dtype, target, found)
-    return link(text + _WORD + "\n".join(step) + "\n", target, [f"product_{dtype}"], matmul.symbols(dtype, found))
+    return link(text + WORD + "\n".join(step) + "\n", target, [f"product_{dtype}"], matmul.symbols(dtype, found))
 
 
 # Both run without the interpreter's lock.

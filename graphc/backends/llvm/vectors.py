@@ -48,15 +48,15 @@ class VectorRenderer(ScalarRenderer):
                 computed.add(statement.out.dtype)
         return self.target.lanes(max((ITEMSIZE[d] for d in dtypes or computed), default=8))
 
-    def _vectorised(self, loop: Loop, limit: Value) -> list[Value] | None:
+    def _vectorised(self, loop: Loop, start: Value, limit: Value) -> list[Value] | None:
         lanes = self._lanes(loop)
-        return None if lanes == 1 else self._by_vectors(loop, limit, lanes)
+        return None if lanes == 1 else self._by_vectors(loop, start, limit, lanes)
 
-    def _by_vectors(self, loop: Loop, limit: Value, lanes: int) -> list[Value]:
+    def _by_vectors(self, loop: Loop, start: Value, limit: Value, lanes: int) -> list[Value]:
         """Whole vectors first, then what is left: one masked vector, or single elements."""
         uniform = self._splats(loop, lanes)
         rows = self._rows(loop)
-        end = self.b.binary("and", limit, Value(str(-lanes), I64))
+        end = self._whole_vectors(start, limit, lanes)
         kinds = [Kind(c.value.dtype, lanes) for c in loop.carries]
         ways = [accumulator(c.kind, c.value.dtype) for c in loop.carries]
         # Sums of floats go by blocks, whose sums are added with more care; other reductions go through all of them.
@@ -107,14 +107,19 @@ class VectorRenderer(ScalarRenderer):
             stop = self.b.select(self.b.compare("slt", stop, limit), stop, limit)
             return closed(states, part(start, stop, opened(states)))
 
-        zero = Value("0", I64)
         states = [way.start(self.b, kind) for way, kind in zip(outer, kinds, strict=True)]
         if any(careful):
-            states = self._counted(zero, limit if masked else end, BLOCK * lanes, states, block)
+            states = self._counted(start, limit if masked else end, BLOCK * lanes, states, block)
         else:
-            states = part(zero, limit, states)
+            states = part(start, limit, states)
         results = [way.finish(self.b, state) for way, state in zip(outer, states, strict=True)]
         return results if self.target.masked else self._one_by_one(loop, end, limit, results)
+
+    def _whole_vectors(self, start: Value, limit: Value, lanes: int) -> Value:
+        """Where the last whole vector ends."""
+        count = limit if start.text == "0" else self.b.sub(limit, start)
+        whole = self.b.binary("and", count, Value(str(-lanes), I64))
+        return whole if start.text == "0" else self.b.add(start, whole)
 
     def _is_long(self, loop: Loop) -> bool:
         """Whether a body is so long that a second copy would take more time to compile than it saves."""

@@ -1,0 +1,70 @@
+"""Kernels that are run in shares: ``i32 (ptr %frame, ptr %slots, ptr %share)``.
+
+A share is five words: where it begins and ends, its number, that of the thread, and the work of all iterations.  If the
+end is below 0, the kernel only says how many iterations there are, in place of the end, and what work they are.
+"""
+
+from __future__ import annotations
+
+from graphc.backends.llvm.columns import ColumnRenderer
+from graphc.backends.llvm.emit import Value
+from graphc.backends.llvm.scalars import I64, Function
+from graphc.backends.llvm.target import Target
+from graphc.backends.llvm.work import work
+from graphc.kernels.launch import Shared
+from graphc.kernels.loopir import Loop
+
+BEGIN, END, NUMBER, THREAD, WORK = range(5)
+
+
+def share(shared: Shared, target: Target, name: str) -> Function:
+    """A kernel as a function of a share."""
+    return _ShareRenderer(shared, target).render(name)
+
+
+class _ShareRenderer(ColumnRenderer):
+    def __init__(self, shared: Shared, target: Target) -> None:
+        super().__init__(shared.kernel, target)
+        self.shared = shared
+        self.loop = next((s for s in shared.kernel.body if isinstance(s, Loop)), None)
+        self.begin = self.end = Value("0", I64)
+
+    def render(self, name: str) -> Function:
+        """The function's text."""
+        self._parameters()
+        self.begin, self.end = self._word(BEGIN), self._word(END)
+        asked, told = self._label("asked"), self._label("told")
+        self.b.write(f"br {self.b.compare('slt', self.end, Value('0', I64))}, label %{asked}, label %{told}")
+        self._start(asked)
+        self._asked()
+        self._start(told)
+        thread = self._word(THREAD)
+        for row in self.shared.rows:
+            size = self._product([n for dims in row.sizes for n in dims])
+            self.pointers[row] = self._element(row, self.b.mul(thread, size))
+        self._statements(self.kernel.body)
+        number = self._word(NUMBER)
+        for value, array in self.shared.totals:
+            self._store(self._element(array, number), self.values[value])
+        self.b.write("ret i32 0")
+        head = f"define i32 @{name}(ptr %frame, ptr %slots, ptr %share) {{"
+        text = "\n".join([head, "entry:", *self.b.lines, "}"])
+        return Function(text, tuple(self.b.wanted), tuple(self.b.declarations))
+
+    def _asked(self) -> None:
+        """Say how many iterations there are, and how much work."""
+        count = Value("1", I64) if self.loop is None else self._product(self.loop.axis.sizes)
+        self._store(self._place(END), count)
+        self._store(self._place(WORK), work(self.b, self.kernel.body, self._product))
+        self.b.write("ret i32 0")
+
+    def _range(self, loop: Loop) -> tuple[Value, Value]:
+        return (self.begin, self.end) if loop is self.loop else super()._range(loop)
+
+    def _place(self, word: int) -> str:
+        name = self.b.fresh()
+        self.b.write(f"{name} = getelementptr i64, ptr %share, i64 {word}")
+        return name
+
+    def _word(self, word: int) -> Value:
+        return self.b.let(I64, f"load i64, ptr {self._place(word)}")
