@@ -43,8 +43,8 @@ class Launch:
 # other; what the loop carries is the reduction of what its shares carry.
 WHOLE, AT_ONCE, IN_ORDER, TOTALS = MANNERS = ("whole", "at once", "in order", "totals")
 
-PARTS = 64
-"""The shares of a loop that carries something."""
+PARTS = 512
+"""The most shares of a loop that carries something."""
 
 
 @dataclass(frozen=True)

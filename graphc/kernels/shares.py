@@ -1,8 +1,8 @@
 """Kernels whose loop can be run in shares: by several threads, or with a look at signals after each.
 
 A plan for large work is one whose kernels have been taken apart, a loop each (stages.py), so that a share of the loop's
-iterations is a piece of work of its own.  Totals are of `PARTS` shares always, so that the order of additions does not
-depend on the number of threads.
+iterations is a piece of work of its own.  How many shares a total has depends on sizes alone, and so does the order of
+additions: not on the number of threads.
 """
 
 from __future__ import annotations

@@ -264,32 +264,26 @@ start:
   %is_one = or i1 %is_whole, %is_small
   br i1 %is_one, label %single, label %measure
 
-single:                                           ; the other parts of a total are nothing
-  %parts = select i1 %is_total, i64 ${PARTS}, i64 1
+single:
   br label %in_turn
 measure:
-  br i1 %is_total, label %by_parts, label %by_work
-by_parts:
-  %up = add i64 %extent, ${PARTS_LESS_1}
-  %part = udiv i64 %up, ${PARTS}
-  br label %rounded
-by_work:
   %in_order = icmp eq i64 %manner, ${IN_ORDER}
   %wanted = select i1 %in_order, i64 ${LONG_SHARE}, i64 ${SHARE}
   %scaled = mul i64 %extent, %wanted
   %some = udiv i64 %scaled, %work
-  br label %rounded
-rounded:                                          ; long shares to whole cache lines
-  %raw = phi i64 [%part, %by_parts], [%some, %by_work]
-  %is_long = icmp ugt i64 %raw, 8191
+  %up = add i64 %extent, ${PARTS_LESS_1}
+  %part = udiv i64 %up, ${PARTS}
+  %least = select i1 %is_total, i64 %part, i64 1
+  %raw = call i64 @llvm.umax.i64(i64 %some, i64 %least)
+  %is_long = icmp ugt i64 %raw, 8191               ; long shares to whole cache lines
   %raised = add i64 %raw, 1023
   %lines = and i64 %raised, -1024
   %chosen = select i1 %is_long, i64 %lines, i64 %raw
   %length = call i64 @llvm.umax.i64(i64 %chosen, i64 1)
   %ceiling = add i64 %extent, %length
   %last = sub i64 %ceiling, 1
-  %shares = udiv i64 %last, %length
-  %count = select i1 %is_total, i64 ${PARTS}, i64 %shares
+  %full = udiv i64 %last, %length
+  %count = call i64 @llvm.umax.i64(i64 %full, i64 1)   ; what is checked before the loop is checked without iterations
   %workers = load atomic i64, ptr @workers seq_cst, align 8
   %others = sub i64 %most, 1
   %useful = sub i64 %count, 1
@@ -342,8 +336,8 @@ close:
   ret i32 %result
 
 in_turn:                                          ; one share after the other
-  %turns = phi i64 [%parts, %single], [%count, %rounded], [%count, %lead]
-  %each = phi i64 [%extent, %single], [%length, %rounded], [%length, %lead]
+  %turns = phi i64 [1, %single], [%count, %measure], [%count, %lead]
+  %each = phi i64 [%extent, %single], [%length, %measure], [%length, %lead]
   br label %head
 head:
   %i = phi i64 [0, %in_turn], [%following, %look]

@@ -1,7 +1,8 @@
 """Kernels that are run in shares: ``i32 (ptr %frame, ptr %slots, ptr %share)``.
 
 A share is five words: where it begins and ends, its number, that of the thread, and the work of all iterations.  If the
-end is below 0, the kernel only says how many iterations there are, in place of the end, and what work they are.
+end is below 0, the kernel only says how many iterations there are, in place of the end, and what work they are; and the
+totals of shares that there may not be are what changes nothing.
 """
 
 from __future__ import annotations
@@ -11,8 +12,10 @@ from graphc.backends.llvm.emit import Value
 from graphc.backends.llvm.scalars import I64, Function
 from graphc.backends.llvm.target import Target
 from graphc.backends.llvm.work import work
-from graphc.kernels.launch import Shared
-from graphc.kernels.loopir import Loop
+from graphc.kernels import loopir
+from graphc.kernels.launch import PARTS, Shared
+from graphc.kernels.loopir import Axis, Loop, Number, Store
+from graphc.kernels.neutral import neutral
 
 BEGIN, END, NUMBER, THREAD, WORK = range(5)
 
@@ -56,6 +59,11 @@ class _ShareRenderer(ColumnRenderer):
         count = Value("1", I64) if self.loop is None else self._product(self.loop.axis.sizes)
         self._store(self._place(END), count)
         self._store(self._place(WORK), work(self.b, self.kernel.body, self._product))
+        kinds = {} if self.loop is None else {carry.out: carry.kind for carry in self.loop.carries}
+        for value, array in self.shared.totals:
+            axis, nothing = Axis((PARTS,)), loopir.Value(value.dtype)
+            number = Number(nothing, neutral(kinds[value], value.dtype))
+            self._loop(Loop(axis, (number, Store(array, (axis,), nothing))))
         self.b.write("ret i32 0")
 
     def _range(self, loop: Loop) -> tuple[Value, Value]:
