@@ -13,7 +13,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from benchmarks import calls, native, patterns, rewriting, scale, startup, steps
+from benchmarks import calls, native, patterns, rewriting, scale, startup, steps, threads
 from benchmarks.measure import Figure, figures, table
 
 PARTS: dict[str, Any] = {
@@ -24,6 +24,7 @@ PARTS: dict[str, Any] = {
     "scale": scale.rows,
     "native": native.rows,
     "patterns": patterns.rows,
+    "threads": threads.rows,
 }
 PEERS = ("graphc", "numpy", "scipy", "pytensor", "jax", "numexpr", "llvmlite")
 

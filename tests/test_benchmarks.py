@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import native, patterns
+from benchmarks import native, patterns, threads
 from benchmarks.gpu import bench
 from benchmarks.measure import Figure, figures, least, statement
 from benchmarks.steps import installed
@@ -75,3 +75,9 @@ def test_rows_of_a_gpu_run(tmp_path: Path) -> None:
     bench.main(["--backend", "llvm", *options])
     rows = json.loads((tmp_path / "rows").read_text())
     assert len(rows) == len(bench.WORK)
+
+
+def test_rows_of_several_threads_run() -> None:
+    for row in threads.rows(quick=True):
+        assert {"graphc", "one thread"} <= set(row.seconds)
+        assert all(seconds > 0 for seconds in row.seconds.values())
