@@ -164,16 +164,48 @@ class Fuser:
             return False
         group.sealed = draft.scatters
         member, split = place
-        if split and not group.split:
-            for ones in range(len(group.domain) - split + 1):
-                self._latest[(group.when, group.domain[:split] + (1,) * ones)] = group.position
+        goes_by_rows = split and not group.split
         group.split = split
         group.members.append(member)
         group.placed[draft.node.outputs[0]] = member.out
         if member.closed:
             group.closed.add(draft.node.outputs[0])
         group.arrays.update(dict.fromkeys(external))
+        if split and goes_by_rows:
+            for ones in range(len(group.domain) - split + 1):
+                self._latest[(group.when, group.domain[:split] + (1,) * ones)] = group.position
+            self._absorb(group)
         return True
+
+    def _absorb(self, group: Group) -> None:
+        """Take in what is computed for the rows of a group, by groups made before it was known to go by rows."""
+        for later in self.items[group.position + 1 :]:
+            if isinstance(later, Group) and later.when == group.when and self._is_about_rows(later, group):
+                before = group.copy()
+                if all(self._join(group, self.drafter.draft(node)) for node in later.nodes):
+                    for node in later.nodes:
+                        self._settle(node, group.position)
+                    later.clear()
+                else:
+                    group.restore(before)
+
+    def _is_about_rows(self, later: Group, group: Group) -> bool:
+        """Whether a group has the domain of another's rows, and needs nothing that is made after that one."""
+        rows = later.domain
+        while rows and rows[-1] == 1:
+            rows = rows[:-1]
+        return (
+            bool(later.members)
+            and later.split is None
+            and not later.sealed
+            and same_shape(rows, group.domain[: group.split])
+            and all(
+                self.home.get(base, -1) <= group.position
+                for member in later.members
+                for base, _ in member.reads
+                if base not in later.placed
+            )
+        )
 
     def _map(self, group: Group, draft: Draft) -> tuple[Member, int | None] | None:
         axes = self._axes_in(group, draft)

@@ -100,6 +100,21 @@ class Group:
         """The nodes, in order."""
         return [member.node for member in self.members]
 
+    def clear(self) -> None:
+        """Compute nothing."""
+        self.restore(Group(self.domain, self.when, self.position))
+
+    def copy(self) -> Group:
+        """What it is now."""
+        held = (list(self.members), dict(self.placed), set(self.closed), dict(self.arrays))
+        return Group(self.domain, self.when, self.position, self.split, *held, self.sealed)
+
+    def restore(self, before: Group) -> None:
+        """Be what it was."""
+        self.split, self.sealed = before.split, before.sealed
+        self.members, self.placed = before.members, before.placed
+        self.closed, self.arrays = before.closed, before.arrays
+
 
 class Single(NamedTuple):
     """A node that is a step of its own: a matrix product, a library call, an alias."""

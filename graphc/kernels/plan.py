@@ -18,7 +18,7 @@ from graphc.graph.variable import Apply, Constant, Variable
 from graphc.kernels.copies import copied
 from graphc.kernels.drafts import written_shape
 from graphc.kernels.fuse import Fuser
-from graphc.kernels.groups import Decide, Group, Item
+from graphc.kernels.groups import Decide, Group, Item, Single
 from graphc.kernels.joining import is_joined, joined
 from graphc.kernels.launch import Launch, Memory
 from graphc.kernels.loopir import Kernel
@@ -296,11 +296,11 @@ class _Planner:
                 self._emit(item)
             elif item is not None:
                 self.current = item.when
-                if isinstance(item, Group):
+                if isinstance(item, Single):
+                    self._single(item.node)
+                elif item.members:
                     made = [x for x in item.placed if fuser.home[x] == position]
                     self._launch(item, [x for x in made if x in read or x in item.closed])
-                else:
-                    self._single(item.node)
             self.current = ALWAYS
 
     def _fused(

@@ -143,6 +143,20 @@ def test_a_softmax_is_one_kernel_of_three_passes_over_a_row() -> None:
     assert text.count("exp(") == 1
 
 
+def test_what_is_computed_for_rows_joins_a_group_that_comes_to_go_by_rows_later() -> None:
+    """The gradient of cross-entropy has a number for each row before anything of its kernel goes by rows."""
+    x, y = T.fmatrix("x"), T.lvector("y")
+    loss = T.nnet.categorical_crossentropy(T.nnet.softmax(x), y).mean()
+    f = function([x, y], T.grad(loss, x), backend="llvm")
+    (text,) = [launch.kernel.text for launch in launches(plan_of(f)) if launch.kernel.arrays]
+    assert text.count("exp(") == 1
+    assert passes(text) == 1 + 3
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(5, 7)).astype("float32"), rng.integers(0, 7, 5)
+    expected = function([x, y], T.grad(loss, x), backend="numpy")(*values)
+    np.testing.assert_allclose(f(*values), expected, rtol=1e-5, atol=1e-8)
+
+
 def test_reductions_of_one_extent_are_one_pass() -> None:
     (text,) = kernels("nm", lambda x: [x.sum(), x.max(), T.sqr(x).sum()])
     assert passes(text) == 1
