@@ -68,6 +68,7 @@ class Interner(Sizes):
         self._shapes: dict[Variable, Shape] = {}
         self._equal_shapes: dict[Shape, Shape] = {}  # one tuple for all that are equal: most comparisons end at `is`
         self._united: dict[Variable, Size] = {}
+        self._symbols: set[Variable] = set()  # the sizes that are read off a variable, not computed from others
         self._bearer: dict[Variable, Axis] = {}  # size -> the first variable that has it
         self._age: dict[Variable, int] = {}  # size -> when its bearer was made
         self._agreed: set[tuple[int, int, Predicate]] = set()  # guards under predicates, each written down once
@@ -339,6 +340,17 @@ class Interner(Sizes):
             if size is not known and isinstance(known, Variable) and self._bearer.get(known, (None, 0))[0] is old:
                 self._united[known] = size
 
+    def known_ones(self, new: Variable, old: Variable) -> None:
+        """Note that `new`, which is to take the place of `old`, has size 1 where that one has.
+
+        A guard may have told so, and only of the size of `old`.  A size that is itself read off `new` is left: the
+        guard will have to read it too.
+        """
+        have, had = self.shape(new), self.shape(old)
+        for size, known in zip(have, had[len(had) - len(have) :], strict=True):
+            if known == 1 and isinstance(known, int) and isinstance(size, Variable) and size not in self._symbols:
+                self._united[size] = known
+
     def _axis(self, size: Size) -> Axis | None:
         """An axis of a variable of the user's that has this size."""
         if not isinstance(size, Variable) or size not in self._bearer:
@@ -360,6 +372,7 @@ class Interner(Sizes):
         node = ops.shape_of(variable, axis).owner
         out: Variable = node.out
         self._nodes[(id(self._known(node.op)), variable)] = node
+        self._symbols.add(out)
         self._shapes[out] = ()
         self._bear(out, variable, axis)
         return out

@@ -517,6 +517,9 @@ class _Driver:
         if len(have) > len(want):
             raise RewriteError(f"a rule on {node.op} changed the rank from {len(want)} to {len(have)}")
         if not same_sizes(have, want):
+            self.table.known_ones(new, old)
+            have = self.table.shape(new)
+        if not same_sizes(have, want):
             new = self.table.intern(alloc(new, [self.table.size_variable(n) for n in want]), node.site)
         return new
 
