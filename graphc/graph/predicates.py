@@ -11,10 +11,10 @@ The set is written as a tuple, the pairs of older choices first, so that one pro
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Container, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from graphc.graph.traverse import toposort
+from graphc.graph.traverse import NOWHERE, Stop, toposort
 from graphc.graph.variable import Apply, Variable
 
 
@@ -131,7 +131,7 @@ class _Choices:
 def predicates(
     outputs: Iterable[Variable],
     extra: Iterable[tuple[Variable, Predicate]] = (),
-    stop: Container[Variable] = (),
+    stop: Stop = NOWHERE,
     order: Sequence[Apply] | None = None,
 ) -> dict[Apply, Predicate]:
     """The predicate of every node that makes `outputs` (always needed) and `extra` (needed under its predicate).

@@ -260,10 +260,10 @@ class _Planner:
             seen.update(shapes)
             sizes = [] if known else self._sizes([node])
             if chooses:  # a size of a branch is computed after the choice
-                for made in toposort(sizes, stop=self.graph.inputs):
+                for made in toposort(sizes):
                     wanted += self._conditions(self.when_of.get(made.outputs[0], ALWAYS))
             wanted += [*sizes, *node.outputs]
-        return toposort(wanted, stop=self.graph.inputs)
+        return toposort(wanted)
 
     @staticmethod
     def _conditions(when: Predicate) -> list[Variable]:
