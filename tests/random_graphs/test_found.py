@@ -182,3 +182,12 @@ def test_a_product_of_what_lost_an_axis(backend: str) -> None:
     f = graphc.function([m], T.dot(v, v), backend=backend)
     assert f(np.zeros((0, 0))) == 0.0
     np.testing.assert_allclose(f(np.zeros((2, 3))), 3 * np.log(2.0) ** 2, rtol=1e-14)
+
+
+def test_a_slice_counted_from_the_end_of_what_only_running_knows(backend: str) -> None:
+    x, y, k = T.dvector("x"), T.dvector("y"), T.lscalar("k")
+    f = graphc.function([x, k], x[x > 0][:k] + 1, backend=backend)
+    assert f([1.0, -1.0, 2.0, 3.0], -1).tolist() == [2.0, 3.0]
+    g = graphc.function([x, y, k], ifelse(k > 0, x, y)[:k] + 1, backend=backend)
+    assert g([1.0, 2.0, 3.0], [4.0, 5.0], -1).tolist() == [5.0]
+    assert g([1.0, 2.0, 3.0], [4.0, 5.0], 2).tolist() == [2.0, 3.0]
