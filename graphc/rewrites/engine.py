@@ -484,6 +484,10 @@ class _Driver:
         """The same op on the normal forms of its inputs."""
         node = x.owner
         assert node is not None
+        if self.table.guarded(x):
+            (y,) = node.inputs
+            op: Any = node.op
+            return self.table.symbol(self.image.get(y, y), op.axis)
         outputs = self.table.apply(node.op, [self.image.get(y, y) for y in node.inputs], node.outputs, node.site)
         for new, old in zip(outputs, node.outputs, strict=True):
             self.table.succeed(new, old)
