@@ -21,6 +21,8 @@ LETTERS: dict[str, str] = {
 
 FLOATS = ("float16", "float32", "float64")
 COMPLEX = ("complex64", "complex128")
+# The dtype of the real part.
+REAL = {"complex64": "float32", "complex128": "float64"}
 SIGNED = ("int8", "int16", "int32", "int64")
 UNSIGNED = ("uint8", "uint16", "uint32", "uint64")
 INTEGERS = SIGNED + UNSIGNED

@@ -146,6 +146,12 @@ def test_one_op_with_ten_thousand_inputs(backend: str) -> None:
     assert g == 10_000
 
 
+def test_ten_thousand_inputs(backend: str) -> None:
+    xs = [T.dscalar() for _ in range(10_000)]
+    f = graphc.function(xs, T.grad((T.stack(xs) ** 2).sum(), xs), backend=backend)
+    assert [float(g) for g in f(*range(10_000))] == [2.0 * i for i in range(10_000)]
+
+
 def test_ten_thousand_outputs(backend: str) -> None:
     x = T.dscalar("x")
     f = graphc.function([x], [x * float(i) for i in range(10_000)], backend=backend)

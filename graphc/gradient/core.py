@@ -28,7 +28,7 @@ from graphc.graph.types import TensorType
 from graphc.graph.variable import Apply, Constant, Variable, as_variable, operand
 from graphc.ops.control import ifelse
 from graphc.ops.declare import Elementwise, function
-from graphc.ops.elementwise import Identity, and_, cast, eq, fill, neq, switch, zeros_like
+from graphc.ops.elementwise import Identity, and_, cast, eq, fill, neq, real, switch, zeros_like
 from graphc.ops.shape import sum_to
 
 consider_constant = Identity("consider_constant", lambda g, out, x: (zero,))
@@ -274,6 +274,8 @@ def _finish(g: Gradient, x: Variable, node: Apply) -> Gradient:
         back: Variable = ops.sum(g, dtype=g.dtype) if x.ndim == 0 else sum_to(g, x)
     else:
         back = g
+    if not dtypes.is_complex(x.dtype):
+        back = real(back)
     return back if back.dtype == x.dtype else cast(back, x.dtype)
 
 

@@ -68,6 +68,7 @@ class Interner(Sizes):
         self._shapes: dict[Variable, Shape] = {}
         self._equal_shapes: dict[Shape, Shape] = {}  # one tuple for all that are equal: most comparisons end at `is`
         self._united: dict[Variable, Size] = {}
+        self._symbols: set[Variable] = set()  # the sizes that are read off a variable, not computed from others
         self._bearer: dict[Variable, Axis] = {}  # size -> the first variable that has it
         self._age: dict[Variable, int] = {}  # size -> when its bearer was made
         self._agreed: set[tuple[int, int, Predicate]] = set()  # guards under predicates, each written down once
@@ -87,7 +88,7 @@ class Interner(Sizes):
         if leaf in self._shapes:
             return leaf
         self._shapes[leaf] = tuple(
-            n if n is not None else self._symbol(leaf, axis) for axis, n in enumerate(leaf.type.shape)
+            n if n is not None else self.symbol(leaf, axis) for axis, n in enumerate(leaf.type.shape)
         )
         self._record(leaf, user)
         return leaf
@@ -180,7 +181,7 @@ class Interner(Sizes):
         if shape is None:
             shape = (None,) * out.ndim
         if None in shape:  # x[::k]: how long it is is known by running
-            shape = tuple([self._symbol(out, axis) if n is None else n for axis, n in enumerate(shape)])
+            shape = tuple([self.symbol(out, axis) if n is None else n for axis, n in enumerate(shape)])
         for axis, size in enumerate(shape):
             if isinstance(size, Variable):
                 self._bear(size, out, axis)
@@ -331,13 +332,29 @@ class Interner(Sizes):
         return None
 
     def succeed(self, new: Variable, old: Variable) -> None:
-        """Note that `new` takes the place of `old`: sizes that only `old` could tell are now told by `new`."""
+        """Note that `new` takes the place of `old`: sizes that only `old` could tell are now told by `new`.
+
+        What is known of the sizes of `old`, perhaps by a guard only, holds of those of `new`.
+        """
         if self._shapes[new] is self._shapes[old]:
             return
         have, had = self.shape(new), self.shape(old)
         for size, known in zip(have, had, strict=True):
-            if size is not known and isinstance(known, Variable) and self._bearer.get(known, (None, 0))[0] is old:
+            if isinstance(size, Variable) and isinstance(known, int):
+                self._united[size] = known
+            elif size is not known and isinstance(known, Variable) and self._bearer.get(known, (None, 0))[0] is old:
                 self._united[known] = size
+
+    def guarded(self, size: Variable) -> bool:
+        """Whether a size that is read off a variable is known by a guard, which must go on reading it."""
+        return size in self._symbols and isinstance(self.find(size), int)
+
+    def known_ones(self, new: Variable, old: Variable) -> None:
+        """Note that `new`, which is broadcast to take the place of `old`, has size 1 where that one has."""
+        have, had = self.shape(new), self.shape(old)
+        for size, known in zip(have, had[len(had) - len(have) :], strict=True):
+            if known == 1 and isinstance(known, int) and isinstance(size, Variable):
+                self._united[size] = known
 
     def _axis(self, size: Size) -> Axis | None:
         """An axis of a variable of the user's that has this size."""
@@ -355,11 +372,15 @@ class Interner(Sizes):
             f"{node.op}: sizes {a} and {b} do not agree", map(operand, node.inputs), node.site, "reshape or index"
         )
 
-    def _symbol(self, variable: Variable, axis: int) -> Variable:
-        """The size of an axis that nothing is known about: ``shape_of(variable, axis)``."""
+    def symbol(self, variable: Variable, axis: int) -> Variable:
+        """The size of an axis as it is read off the variable, whatever is known of it: ``shape_of(variable, axis)``."""
         node = ops.shape_of(variable, axis).owner
+        key = (id(self._known(node.op)), variable)
+        if key in self._nodes:
+            return self._nodes[key].out
         out: Variable = node.out
-        self._nodes[(id(self._known(node.op)), variable)] = node
+        self._nodes[key] = node
+        self._symbols.add(out)
         self._shapes[out] = ()
         self._bear(out, variable, axis)
         return out

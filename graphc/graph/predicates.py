@@ -4,30 +4,44 @@ A branch of a lazy op (`ifelse`) is needed only if its condition selects it.  Ea
 when it is known that the node itself is needed; a node's predicate is the set of (choice, branch) pairs under any of
 which it is needed, or `ALWAYS`.  Two facts keep these sets small: a choice implies the predicate of its own node, and
 both branches of one choice together are just that predicate.
+
+The set is written as a tuple, the pairs of older choices first, so that one program gives one source in every process.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 
-from graphc.graph.traverse import toposort
+from graphc.graph.traverse import NOWHERE, Stop, toposort
 from graphc.graph.variable import Apply, Variable
 
 
 @dataclass(frozen=True, eq=False)
 class Choice:
-    """The decision of a lazy op: on which condition, and under which predicate it is taken."""
+    """The decision of a lazy op: on which condition, under which predicate, and how many were made before."""
 
     condition: Variable
     when: Predicate
+    age: int = field(default_factory=itertools.count().__next__, repr=False)
 
 
 Branch = tuple[Choice, bool]
-Predicate = frozenset[Branch]
+Predicate = tuple[Branch, ...]
 
 # The empty set of alternatives stands for "always": there is nothing to be decided.
-ALWAYS: Predicate = frozenset()
+ALWAYS: Predicate = ()
+
+
+def any_of(branches: Iterable[Branch]) -> Predicate:
+    """The predicate of these alternatives."""
+    return tuple(sorted(set(branches), key=_by_age))
+
+
+def _by_age(branch: Branch) -> tuple[int, bool]:
+    choice, taken = branch
+    return choice.age, taken
 
 
 def either(first: Predicate | None, second: Predicate) -> Predicate:
@@ -36,20 +50,20 @@ def either(first: Predicate | None, second: Predicate) -> Predicate:
         return second
     if not first or not second:
         return ALWAYS
-    branches = set(first | second)
+    branches = {*first, *second}
     while True:
-        for choice, taken in branches:
+        for choice, taken in any_of(branches):
             if (choice, not taken) in branches:  # both branches: whenever the choice is taken at all
                 if not choice.when:
                     return ALWAYS
                 branches -= {(choice, True), (choice, False)}
-                branches |= choice.when
+                branches.update(choice.when)
                 break
             if _implied((choice, taken), branches):  # by what is there already
                 branches.discard((choice, taken))
                 break
         else:
-            return frozenset(branches)
+            return any_of(branches)
 
 
 def _implied(branch: Branch, branches: set[Branch]) -> bool:
@@ -71,7 +85,7 @@ def _implied(branch: Branch, branches: set[Branch]) -> bool:
         elif not other[0].when:
             return False
         else:
-            pending |= other[0].when
+            pending.update(other[0].when)
     return found
 
 
@@ -96,7 +110,7 @@ def map_predicates(all_predicates: list[Predicate], image: Callable[[Variable], 
     mapped: dict[Choice, Choice] = {}
 
     def convert(when: Predicate) -> Predicate:
-        return frozenset((mapped[choice], taken) for choice, taken in when)
+        return any_of((mapped[choice], taken) for choice, taken in when)
 
     table = _Choices()
     for choice in choices_of(all_predicates):
@@ -117,7 +131,7 @@ class _Choices:
 def predicates(
     outputs: Iterable[Variable],
     extra: Iterable[tuple[Variable, Predicate]] = (),
-    stop: Container[Variable] = (),
+    stop: Stop = NOWHERE,
     order: Sequence[Apply] | None = None,
 ) -> dict[Apply, Predicate]:
     """The predicate of every node that makes `outputs` (always needed) and `extra` (needed under its predicate).
@@ -145,5 +159,5 @@ def predicates(
         when = needed[node]
         for i, x in enumerate(node.inputs):
             branch = node.op.branch_of(node, i) if node.op.lazy else None
-            need(x, when if branch is None else frozenset({(table.choice(node.inputs[0], when), branch)}))
+            need(x, when if branch is None else ((table.choice(node.inputs[0], when), branch),))
     return needed

@@ -52,6 +52,12 @@ class Sizes:
             return a
         return self.same(a, b)
 
+    def stretch(self, have: Size, wanted: Size) -> Size:
+        """The size of an axis of size `have` that is broadcast to `wanted`: of the two only the former may be a 1."""
+        if have == 1 and isinstance(have, int):
+            return wanted
+        return (self.same if wanted == 1 and isinstance(wanted, int) else self.meet)(wanted, have)
+
     # ---- arithmetic ----
 
     def add(self, a: Size, b: Size) -> Size:

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
 
 from graphc.graph.variable import Apply, Constant, Variable
 
+# Where a walk stops.  Every edge is looked up in it, so it is nothing that has to be searched.
+Stop = AbstractSet[Variable] | Mapping[Variable, object]
+NOWHERE: Stop = frozenset()
+
 
 def toposort(
-    outputs: Iterable[Variable], stop: Container[Variable] = (), done: set[Apply | None] | None = None
+    outputs: Iterable[Variable], stop: Stop = NOWHERE, done: set[Apply | None] | None = None
 ) -> list[Apply]:
     """The nodes that make `outputs`, each after the nodes it depends on; nothing above a variable in `stop`.
 
@@ -38,7 +43,7 @@ def toposort(
     return order
 
 
-def leaves_of(nodes: Iterable[Apply], outputs: Iterable[Variable], stop: Container[Variable] = ()) -> list[Variable]:
+def leaves_of(nodes: Iterable[Apply], outputs: Iterable[Variable], stop: Stop = NOWHERE) -> list[Variable]:
     """The variables without an owner (and those in `stop`) among the inputs of sorted nodes and the outputs."""
     found: dict[Variable, None] = {}
     for node in nodes:
@@ -51,7 +56,7 @@ def leaves_of(nodes: Iterable[Apply], outputs: Iterable[Variable], stop: Contain
     return list(found)
 
 
-def leaves(outputs: Iterable[Variable], stop: Container[Variable] = ()) -> list[Variable]:
+def leaves(outputs: Iterable[Variable], stop: Stop = NOWHERE) -> list[Variable]:
     """The variables without an owner (and those in `stop`) that `outputs` depend on, in order of appearance."""
     outputs = list(outputs)
     return leaves_of(toposort(outputs, stop), outputs, stop)

@@ -117,6 +117,8 @@ class _Planner:
         self.windows: set[Apply] = set()
         self.sizes: list[Variable] = []
         """The sizes of all arrays."""
+        self.read_later: set[Variable] = set()
+        """What is read after the first stage: by sizes that it cannot know, too."""
         self.fuses = fuses
         self.assumes = assumes
         self.shapes = Shapes(schedule.graph)
@@ -163,6 +165,10 @@ class _Planner:
             if isinstance(step, Choose) and step.choice.when:
                 self._emit(Undecide(step.choice))
         early = self._early(known)
+        placed = set(early)
+        others = [n for n in self._with_sizes(nodes) if n not in placed]
+        conditions = (s.choice.condition for s in self.schedule.steps if isinstance(s, Choose))
+        self.read_later = {*conditions, *(x for node in others for x in node.inputs)}
         self._stage(early, None)
         for k, n in self.shapes.assumed.items():
             self._emit(Assumed(k, n))
@@ -175,8 +181,7 @@ class _Planner:
             else:
                 late.append(check)
         count = len(self.steps)
-        placed = set(early)
-        self._stage([n for n in self._with_sizes(nodes) if n not in placed], late)
+        self._stage(others, late)
         self._finish()
         return Plan(
             self.schedule,
@@ -260,10 +265,10 @@ class _Planner:
             seen.update(shapes)
             sizes = [] if known else self._sizes([node])
             if chooses:  # a size of a branch is computed after the choice
-                for made in toposort(sizes, stop=self.graph.inputs):
+                for made in toposort(sizes):
                     wanted += self._conditions(self.when_of.get(made.outputs[0], ALWAYS))
             wanted += [*sizes, *node.outputs]
-        return toposort(wanted, stop=self.graph.inputs)
+        return toposort(wanted)
 
     @staticmethod
     def _conditions(when: Predicate) -> list[Variable]:
@@ -374,8 +379,8 @@ class _Planner:
         found.update(n for x in self.graph.outputs for n in self.shapes.shape(x) if isinstance(n, Variable))
         found.update(x for g in self.graph.guards for x in (g.left, g.right) if isinstance(x, Variable))
         found.update(self.sizes)
-        if late is None:  # the other stage may read everything
-            found.update(x for node in self.nodes for x in node.inputs)
+        if late is None:
+            found |= self.read_later
         return found
 
     def _launch(self, group: Group, wanted: Sequence[Variable]) -> None:

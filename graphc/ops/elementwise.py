@@ -15,7 +15,8 @@ from graphc.graph.bindings import ops
 from graphc.graph.op import Gradient, as_variables, refuse, zero
 from graphc.graph.types import TensorType
 from graphc.graph.variable import Apply, Constant, Variable
-from graphc.ops.declare import Elementwise, common, converted, elementwise, fits, function, real
+from graphc.ops.declare import Elementwise, common, converted, elementwise, fits, function
+from graphc.ops.declare import real as of_reals
 
 # A Variable, or what becomes one: a number, an array, a list.
 Tensor = Any
@@ -259,7 +260,7 @@ def round_half_to_even(x: Tensor) -> Tensor:
     """The nearest whole number; halves go to the even one."""
 
 
-@elementwise(zero_grad=True, dtypes_like=real)
+@elementwise(zero_grad=True, dtypes_like=of_reals)
 def round_half_away_from_zero(x: Tensor) -> Tensor:
     """The nearest whole number; halves go away from zero."""
     nearest = trunc(x)
@@ -311,7 +312,7 @@ def logaddexp(x: Tensor, y: Tensor) -> Tensor:
     """``log(exp(x) + exp(y))`` without overflow."""
 
 
-@elementwise(grad=lambda g, out, x: (g / -expm1(-x),), dtypes_like=real)
+@elementwise(grad=lambda g, out, x: (g / -expm1(-x),), dtypes_like=of_reals)
 def log1mexp(x: Tensor) -> Tensor:
     """``log(1 - exp(x))`` for negative `x`, accurate near 0 and far from it (Maechler 2012, log1mexp)."""
     return switch(x > -LN2, log(-expm1(x)), log1p(-exp(x)))
@@ -465,9 +466,15 @@ class Cast(Elementwise):
 
 @function
 def cast(x: Any, dtype: Any) -> Variable:
-    """`x` converted to `dtype`; `x` itself if it has it already."""
+    """`x` converted to `dtype`; `x` itself if it has it already.
+
+    That of a complex number to a real one is a TypeError: ``T.real(x)`` or ``abs(x)`` says which is meant.
+    """
     (source,) = as_variables("cast", [x])
     name = dtypes.check(dtype)
+    if dtypes.is_complex(source.dtype) and name in (*dtypes.INTEGERS, *dtypes.FLOATS):
+        problem = f"which {name} stands for a {source.dtype} is not clear"
+        raise refuse(TypeError, "cast", problem, [source], f"T.cast(T.real(x), {name!r}) or abs(x)")
     if source.dtype == name and not source.type.weak:
         return source
     if isinstance(source, Constant):
@@ -475,6 +482,16 @@ def cast(x: Any, dtype: Any) -> Variable:
             raise refuse(OverflowError, "cast", f"{source.data} is out of bounds for {name}", [source])
         return Constant(TensorType(name, shape=source.type.shape), converted(source.data, name), source.name)
     out: Variable = Cast(name)(source)
+    return out
+
+
+@function
+def real(x: Any) -> Variable:
+    """The real part of a complex `x`; any other `x` is its own."""
+    (source,) = as_variables("real", [x])
+    if not dtypes.is_complex(source.dtype):
+        return source
+    out: Variable = Cast(dtypes.REAL[source.dtype])(source)
     return out
 
 

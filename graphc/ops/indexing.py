@@ -313,10 +313,10 @@ class IncSubtensor(Op):
     def infer_shape(self, sizes: Sizes, inputs: Sequence[Variable], shapes: Sequence[Shape]) -> list[Shape | None]:
         target = index_shape(sizes, self.pattern, inputs[2:], shapes[0], shapes[2:])
         if target is not None:
-            offset = len(target) - len(shapes[1])
-            for axis, n in enumerate(shapes[1]):
-                if not (isinstance(n, int) and n == 1):
-                    sizes.meet(n, target[offset + axis])
+            # The size of a gather is checked where it is written: an index out of range is the first thing to tell.
+            agree = sizes.stretch if is_basic(self.pattern) else sizes.meet
+            for axis, n in enumerate(shapes[1], start=len(target) - len(shapes[1])):
+                agree(n, target[axis])
         return [shapes[0]]
 
     def perform(self, node: Apply, *values: Any) -> Any:

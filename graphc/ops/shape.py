@@ -430,9 +430,8 @@ class Alloc(Op):
     def infer_shape(self, sizes: Sizes, inputs: Sequence[Variable], shapes: Sequence[Shape]) -> list[Shape | None]:
         wanted = [sizes.value(n) for n in inputs[1:]]
         offset = len(wanted) - len(shapes[0])
-        for axis, have in enumerate(shapes[0]):
-            if not (isinstance(have, int) and have == 1):
-                wanted[offset + axis] = sizes.meet(wanted[offset + axis], have)
+        for axis, have in enumerate(shapes[0], start=offset):
+            wanted[axis] = sizes.stretch(have, wanted[axis])
         return [tuple(wanted)]
 
     def perform(self, node: Apply, *values: Any) -> Any:

@@ -27,7 +27,6 @@ from graphc.ops.elementwise import (
     arcsinh,
     arctan,
     arctanh,
-    cast,
     cos,
     cosh,
     eq,
@@ -377,7 +376,8 @@ def merge_casts(context: Context, node: Apply) -> Variable | None:
     source = middle.owner.inputs[0]
     if not _keeps_values(source.dtype, middle.dtype):
         return None
-    return cast(source, node.outputs[0].dtype)
+    merged: Variable = node.op(source)
+    return merged
 
 
 def _keeps_values(source: str, target: str) -> bool:

@@ -484,6 +484,10 @@ class _Driver:
         """The same op on the normal forms of its inputs."""
         node = x.owner
         assert node is not None
+        if self.table.guarded(x):
+            (y,) = node.inputs
+            op: Any = node.op
+            return self.table.symbol(self.image.get(y, y), op.axis)
         outputs = self.table.apply(node.op, [self.image.get(y, y) for y in node.inputs], node.outputs, node.site)
         for new, old in zip(outputs, node.outputs, strict=True):
             self.table.succeed(new, old)
@@ -516,6 +520,9 @@ class _Driver:
         have, want = self.table.shape(new), self.table.shape(old)
         if len(have) > len(want):
             raise RewriteError(f"a rule on {node.op} changed the rank from {len(want)} to {len(have)}")
+        if not same_sizes(have, want):
+            self.table.known_ones(new, old)
+            have = self.table.shape(new)
         if not same_sizes(have, want):
             new = self.table.intern(alloc(new, [self.table.size_variable(n) for n in want]), node.site)
         return new

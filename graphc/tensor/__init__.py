@@ -61,6 +61,7 @@ from graphc.ops.elementwise import (
     ones_like,
     pow,
     rad2deg,
+    real,
     reciprocal,
     round,
     round_half_away_from_zero,

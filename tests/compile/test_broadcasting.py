@@ -293,3 +293,44 @@ def test_slices_that_must_agree() -> None:
     assert f([1.0, 2.0], -1).tolist() == [3.0]
     with pytest.raises(ShapeError, match=HERE):
         f(np.ones(6), 2)
+
+
+def test_alloc_broadcasts_its_value_only() -> None:
+    x, k = T.dvector("x"), T.lscalar("k")
+    f = function([x, k], T.alloc(x, 2, k))
+    g = function([x], T.alloc(x, 2, 1))
+    for length, wanted in [(3, 3), (1, 3), (1, 1), (1, 0), (0, 0)]:
+        np.testing.assert_array_equal(f(np.ones(length), wanted), np.ones((2, wanted)))
+    np.testing.assert_array_equal(g([5.0]), [[5.0], [5.0]])
+    for length, wanted in [(3, 1), (0, 1), (3, 2)]:
+        with pytest.raises(ShapeError, match=HERE):
+            f(np.ones(length), wanted)
+        with pytest.raises(ShapeError, match=HERE):
+            g(np.ones(length))
+
+
+def test_a_slice_of_an_axis_that_a_variant_takes_to_be_1() -> None:
+    x, n, k = T.dmatrix("x"), T.lscalar("n"), T.lscalar("k")
+    row = x[0:1]
+    f = function([x, n, k], T.fill(row[n:n], T.alloc(row, 2, 1, k)))
+    for shape, wanted in [((3, 4), 4), ((3, 1), 4), ((3, 1), 1), ((1, 4), 4)]:
+        assert f(np.ones(shape), 0, wanted).shape == (2, 0, wanted)
+    with pytest.raises(ShapeError, match=HERE):
+        f(np.ones((0, 4)), 0, 4)
+
+
+def test_what_is_put_into_a_part_broadcasts_and_the_part_does_not() -> None:
+    x, y, n = T.dvector("x"), T.dvector("y"), T.lscalar("n")
+    one = T.tensor("float64", shape=(1,), name="one")
+    for put in (T.set_subtensor, T.inc_subtensor):
+        f = function([x, y, n], put(x[:n], y))
+        for length, given in [(3, 1), (1, 1), (3, 3), (0, 0), (0, 1)]:
+            assert f(np.zeros(5), np.ones(given), length).sum() == length
+        with pytest.raises(ShapeError, match=HERE):
+            f(np.zeros(5), np.ones(3), 1)
+        for part in (one[:], one[:1], one[::-1], one[[0]], x[:1], x[2:3], x[[0]]):
+            g = function([one, x, y], put(part, y), on_unused_input="ignore")
+            assert g(np.zeros(1), np.zeros(5), np.ones(1)).sum() == 1
+            for given in (0, 2, 3):
+                with pytest.raises(ValueError, match=HERE):
+                    g(np.zeros(1), np.zeros(5), np.ones(given))

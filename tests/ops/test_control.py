@@ -94,6 +94,17 @@ def test_what_is_not_zero_is_true(condition: Any, backend: str) -> None:
     assert got == (1.0 if condition else 2.0)
 
 
+@pytest.mark.parametrize("zero", [0j, complex(-0.0, 0.0), complex(0.0, -0.0), complex(-0.0, -0.0)], ids=str)
+@pytest.mark.parametrize("dtype", ["complex64", "complex128"])
+def test_a_complex_zero_of_any_sign_is_false(dtype: str, zero: complex, backend: str) -> None:
+    z, zs = T.tensor(dtype, shape=()), T.tensor(dtype, shape=(None,))
+    f = function([z], [ifelse(z, 1, 2), T.switch(z, 1, 2), T.cast(z, "bool")], backend=backend)
+    assert [int(v) for v in f(np.asarray(zero, dtype))] == [2, 2, 0]
+    g = function([zs], [T.switch(zs, 1, 2).min(), T.any(zs), T.all(zs), T.cast(zs, "bool").sum()], backend=backend)
+    for length in (1, 2, 7, 33):
+        assert [int(v) for v in g(np.full(length, zero, dtype))] == [2, 0, 0, 0]
+
+
 @pytest.mark.parametrize("dtype", ALL)
 def test_branches_of_every_dtype(dtype: str, backend: str) -> None:
     for taken in (0, 1):

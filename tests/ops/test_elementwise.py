@@ -20,9 +20,10 @@ from graphc import dtypes
 from graphc.compile.function import Function, function
 from graphc.configuration import config
 from graphc.evaluate import evaluate
-from graphc.graph.variable import Variable
+from graphc.gradient.core import grad
+from graphc.graph.variable import Variable, constant
 from graphc.ops.declare import ELEMENTWISE
-from graphc.ops.elementwise import cast, full_like, ones_like, round, tensor_copy, zero_grad, zeros_like
+from graphc.ops.elementwise import cast, full_like, ones_like, real, round, tensor_copy, zero_grad, zeros_like
 from graphc.ops.elementwise import fill as fill_op
 from graphc.ops.elementwise import switch as switch_op
 from tests.ops.arrays import ALL, LAYOUTS, SHAPES, Array, check, difference, rng, run, sample, special, tensor
@@ -527,15 +528,42 @@ def test_cast_is_astype(source: str, backend: str) -> None:
             if target in dtypes.INTEGERS and source not in BITS:
                 values = np.trunc(np.nan_to_num(values.real, nan=0, posinf=5, neginf=3).clip(0, 100)).astype(source)
             x = tensor(source, ndim)
+            chosen = real(x) if loses_imaginary_part(source, target) else x
             with warnings.catch_warnings():
                 warnings.simplefilter("error")
-                (got,) = function([x], [cast(x, target)], backend=backend)(values)
-                also = evaluate(cast(x, target), {x: values})
+                (got,) = function([x], [cast(chosen, target)], backend=backend)(values)
+                also = evaluate(cast(chosen, target), {x: values})
             with warnings.catch_warnings(), np.errstate(all="ignore"):
                 warnings.simplefilter("ignore")  # NumPy warns that it drops imaginary parts
                 want = values.astype(target)
             check(got, want)
             check(also, want)
+
+
+def loses_imaginary_part(source: str, target: str) -> bool:
+    return dtypes.is_complex(source) and target in (*dtypes.INTEGERS, *dtypes.FLOATS)
+
+
+@pytest.mark.parametrize("source", dtypes.COMPLEX)
+def test_cast_of_a_complex_number_to_a_real_one_is_refused(source: str) -> None:
+    x = tensor(source, 1)
+    for target in ALL:
+        if loses_imaginary_part(source, target):
+            for number in (x, constant(np.ones(2, source))):
+                with pytest.raises(TypeError, match=r"T.real\(x\)"):
+                    cast(number, target)
+                with pytest.raises(TypeError, match=r"T.real\(x\)"):
+                    number.astype(target)
+        else:
+            assert cast(x, target).dtype == target
+    assert real(x).dtype == dtypes.REAL[source]
+    assert real(real(x)).dtype == dtypes.REAL[source]
+
+
+def test_the_gradient_of_a_real_number_is_real(backend: str) -> None:
+    x, z = tensor("float64", 1), tensor("complex128", 1)
+    f = function([x, z], grad(real((x * z).sum()), x), backend=backend)
+    check(f(np.ones(2), np.array([1 + 2j, 3 - 1j])), np.array([1.0, 3.0]))
 
 
 def test_cast_to_its_own_dtype_is_the_variable_itself() -> None:

@@ -182,3 +182,32 @@ def test_a_product_of_what_lost_an_axis(backend: str) -> None:
     f = graphc.function([m], T.dot(v, v), backend=backend)
     assert f(np.zeros((0, 0))) == 0.0
     np.testing.assert_allclose(f(np.zeros((2, 3))), 3 * np.log(2.0) ** 2, rtol=1e-14)
+
+
+def test_a_slice_counted_from_the_end_of_what_only_running_knows(backend: str) -> None:
+    x, y, k = T.dvector("x"), T.dvector("y"), T.lscalar("k")
+    f = graphc.function([x, k], x[x > 0][:k] + 1, backend=backend)
+    assert f([1.0, -1.0, 2.0, 3.0], -1).tolist() == [2.0, 3.0]
+    g = graphc.function([x, y, k], ifelse(k > 0, x, y)[:k] + 1, backend=backend)
+    assert g([1.0, 2.0, 3.0], [4.0, 5.0], -1).tolist() == [5.0]
+    assert g([1.0, 2.0, 3.0], [4.0, 5.0], 2).tolist() == [2.0, 3.0]
+
+
+def test_an_axis_that_a_guard_of_a_branch_knows_to_be_1(backend: str) -> None:
+    x, y, k = T.dmatrix("x"), T.dmatrix("y"), T.lscalar("k")
+    chosen = ifelse(k > 0, y, x.sum(axis=1, keepdims=True))
+    f = graphc.function([x, y, k], T.grad((chosen * chosen).sum(), x), backend=backend)
+    a, b = np.arange(6.0).reshape(3, 2), np.ones((1, 3))
+    assert f(a, b, -1).tolist() == [[2.0, 2.0], [10.0, 10.0], [18.0, 18.0]]
+    assert f(a, b, 1).tolist() == [[0.0, 0.0]] * 3
+    assert f(a[:, :1], b, -1).tolist() == [[0.0], [4.0], [8.0]]
+
+
+def test_an_axis_of_what_is_kept_that_a_guard_knows_to_be_1(backend: str) -> None:
+    x, n = T.dvector("x"), T.lscalar("n")
+    kept = (x * 1.0)[x > 0]
+    f = graphc.function([x, n], T.fill(kept[n:n], T.alloc(kept, 2, 1)), backend=backend)
+    assert f([-1.0, 3.0], 0).shape == (2, 0)
+    for wrong in ([-1.0], [1.0, 2.0]):
+        with pytest.raises(ShapeError):
+            f(wrong, 0)
