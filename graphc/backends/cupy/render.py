@@ -302,8 +302,9 @@ class _Renderer:
 
     def _split_strides(self, s: Spread) -> None:
         k, total = self._counter(s)
-        start = "(ix)blockIdx.x / across * (ix)blockDim.y + (ix)threadIdx.y"
-        step = "(ix)gridDim.x / across * (ix)blockDim.y"
+        assert s.part is not None
+        start = f"{self.names[s.part]} * (ix)blockDim.y + (ix)threadIdx.y"
+        step = f"{self._product(s.part.sizes)} * (ix)blockDim.y"
         self._open(f"for (ix {k} = {start}; on && {k} < {total}; {k} += {step}) {{")
         self._decompose(s.axes, k)
 

@@ -22,7 +22,7 @@ from graphc.backends.cupy.numbers import Numbers
 from graphc.graph.predicates import Choice, Predicate
 from graphc.graph.variable import Constant, Variable
 from graphc.kernels.launch import Launch
-from graphc.kernels.loopir import Kernel, Size
+from graphc.kernels.loopir import Array, Kernel, Size
 from graphc.kernels.plan import Plan
 from graphc.kernels.product import multiplied
 from graphc.kernels.steps import Assumed, Key, NotEmpty, Product, SameCount, SizesEqual, Step
@@ -124,7 +124,7 @@ class Walk(ABC):
     def kernel(self, kernel: Kernel, size_of: SizeOf, where: Callable[[Any], Address], aliased: bool = False) -> None:
         """The launches of a kernel, given where its parameters are."""
         sequel: Sequel = prepare(kernel, size_of, self.processors, aliased, self.alone)
-        kept = {a: self.scratch(8) for a in sequel.kept}
+        kept = {a: self.scratch(nbytes_of(a, size_of)) for a in sequel.kept}
         made = [
             (launch, self._run(launch, size_of, lambda x: kept[x] if x in kept else where(x)))
             for launch in sequel.launches
@@ -244,3 +244,9 @@ class Walk(ABC):
         SameCount: same_count, NotEmpty: not_empty,
     }  # fmt: skip
     """What each kind of step is."""
+
+
+def nbytes_of(array: Array, size_of: SizeOf) -> int:
+    """How much memory an array of a kernel takes."""
+    count = math.prod(n if isinstance(n, int) else size_of(n) for dims in array.sizes for n in dims)
+    return max(count, 1) * np.dtype(array.dtype).itemsize
