@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import TypeGuard
 
 from graphc import dtypes
+from graphc.kernels.gpuir import walk
 from graphc.kernels.loopir import Accumulate, Array, Axis, Index, Load, Loop, Statement, Store, Value
 from graphc.kernels.nests import Nest
 
@@ -30,11 +32,12 @@ def apart(nest: Nest) -> Apart:
     """Take the sums of floats out of a nest whose iterations are shared out."""
     sums: list[Loop] = []
     made: list[Array] = []
+    written = {s.array for s in walk(nest.body) if isinstance(s, Store | Accumulate)}
 
     def take(s: Accumulate, around: tuple[Axis, ...], beside: Sequence[Statement]) -> Statement | None:
         """What stands for an addition; None if what is added is stored already."""
         for other in beside:
-            if isinstance(other, Store) and other.value is s.value and _is_each(other.index, around):
+            if _is_there(other, s.value, written) and _is_each(other.index, around):
                 sums.append(_summed(s, other.array, other.index, around))
                 return None
         array = Array(s.value.dtype, tuple(axis.sizes for axis in around))
@@ -70,6 +73,13 @@ def _meets(s: Accumulate, spread: set[Axis]) -> bool:
     plain = {i for i in s.index if isinstance(i, Axis)}
     is_known = 0 < len(s.index) == len(plain)  # an index that is a value may be anything: that is a scatter
     return is_known and not spread <= plain and s.kind in ("sum", "prod") and dtypes.is_float(s.array.dtype)
+
+
+def _is_there(s: Statement, value: Value, written: set[Array]) -> TypeGuard[Load | Store]:
+    """Whether a statement finds a value in memory that stays what it is, or stores it."""
+    if isinstance(s, Load):
+        return s.out is value and s.array not in written
+    return isinstance(s, Store) and s.value is value
 
 
 def _is_each(index: tuple[Index, ...], axes: tuple[Axis, ...]) -> bool:

@@ -53,8 +53,10 @@ class Staging:
         inputs = instance.plan.schedule.graph.inputs
         sizes = [0 if c is None else instance.nbytes(x) for c, x in zip(instance.inputs, inputs, strict=True)]
         size = max(sum(sizes), 1)
+        self._device, self._size = device, size
         self._pinned = device.pinned(size)
-        starts = np.cumsum([0, *sizes])[:-1].tolist()
+        starts: list[int] = np.cumsum([0, *sizes])[:-1].tolist()
+        self._starts = starts
         self.copies: list[Command] = []
         base = pointer(self._pinned)
         if not is_mapped(instance, size):
@@ -67,6 +69,13 @@ class Staging:
             None if cell is None else _view(self._pinned, at, x.dtype, shape)
             for cell, at, x, shape in zip(instance.inputs, starts, inputs, self.shapes, strict=True)
         ]
+
+
+    @cached_property
+    def aside(self) -> list[int]:
+        """Where inputs from changing places on the device are put: the copies from the host do not come here."""
+        self._buffer_aside = self._device.allocate(self._size)
+        return [self._buffer_aside.address + start for start in self._starts]
 
 
 class Returning:
@@ -255,8 +264,8 @@ class Caller:
             elif value.stays or value.nbytes > MOST_COPIED or self.instance.inputs[i] is None:
                 addresses.append(value.address)
             else:
-                self.device.copy(self.staging.homes[i], value.address, value.nbytes)
-                addresses.append(self.staging.homes[i])
+                self.device.copy(self.staging.aside[i], value.address, value.nbytes)
+                addresses.append(self.staging.aside[i])
         return tuple(addresses)
 
     def _bind(self, binding: Binding) -> list[Command]:
