@@ -86,8 +86,8 @@ def render_alone(kernels: Sequence[tuple[GpuKernel, Layout]], name: str) -> str:
 
 
 def _head(name: str, threads: int, parameters: Sequence[str], shared_bytes: int) -> list[str]:
-    """How a function begins."""
-    head = f'extern "C" __global__ void __launch_bounds__({threads}) {name}({", ".join(parameters)}) {{'
+    """How a function begins.  One block a multiprocessor is enough: threads keep the registers they need."""
+    head = f'extern "C" __global__ void __launch_bounds__({threads}, 1) {name}({", ".join(parameters)}) {{'
     return [head, f"  __shared__ __align__(16) char shared[{shared_bytes}];"] if shared_bytes else [head]
 
 
