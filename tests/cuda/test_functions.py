@@ -14,7 +14,7 @@ import pytest
 
 import graphc.tensor as T
 from graphc import In, function, shared
-from graphc.backends.cupy.chosen import standing_in
+from graphc.backends.cupy.chosen import current, standing_in
 from graphc.errors import ShapeError
 from graphc.evaluate import evaluate
 from graphc.ifelse import ifelse
@@ -387,6 +387,41 @@ def test_who_reads_sees_all_updates_of_a_call_or_none(stepped: bool) -> None:
         thread.join(60)
         assert not thread.is_alive()
     assert not problems
+
+
+LOCKED: dict[str, Callable[[Any], Any]] = {
+    "static": lambda x: T.exp(x).sum(),
+    "with a constant": lambda x: (x + np.arange(3.0)).sum(),
+    "stepped": lambda x: x[x > 0].sum(),
+}
+
+
+@pytest.mark.parametrize("warm", [False, True], ids=["first call", "later call"])
+@pytest.mark.parametrize("case", LOCKED)
+def test_a_finaliser_in_a_thread_that_has_the_device(case: str, warm: bool) -> None:
+    """It may call a function that another thread is calling, which waits for the device."""
+    x = T.dvector("x")
+    f = function([x], LOCKED[case](x), backend="cupy")
+    value = np.arange(1.0, 4.0)
+    if warm:
+        f(value)
+    results: list[Any] = []
+
+    def call() -> None:
+        results.append(f(value))
+
+    def have() -> None:
+        with current().lock:
+            other.start()
+            other.join(0.2)
+            call()
+
+    other, first = (threading.Thread(target=target, daemon=True) for target in (call, have))
+    first.start()
+    for thread in (first, other):
+        thread.join(60)
+        assert not thread.is_alive()
+    assert results[0] == results[1]
 
 
 # ---- large functions ----

@@ -120,19 +120,19 @@ class CupyExecutable:
         numbers = {x: on_host(self.device, value_of[x])[()] for x in self._roots}
         key = (tuple(shapes.values()), tuple(numbers.values()))
         to_host = not self._is_there(values)
-        with self._lock:
+        # The lock of the device first, always: a finaliser may call any function in a thread that holds it.
+        with self.device.lock, self._lock:
             if self._hot is not None:
                 self._hot.hot = None
             # A call within this one, by a finaliser, finds no caller and makes another one.
             caller = self._callers.pop(key, None) or self._caller(shapes, numbers)
             try:
-                with self.device.lock:
-                    given, kept = self._given(values)
-                    homes = self._homes(caller.instance.new)
-                    new = [Resident(self.device, d.name, s) for d, s in caller.instance.new] if homes is None else homes
-                    given = [self._apart(value, new, kept) for value in given]
-                    results = caller.call(given, tuple([x.address for x in new]), to_host)
-                    del kept
+                given, kept = self._given(values)
+                homes = self._homes(caller.instance.new)
+                new = [Resident(self.device, d.name, s) for d, s in caller.instance.new] if homes is None else homes
+                given = [self._apart(value, new, kept) for value in given]
+                results = caller.call(given, tuple([x.address for x in new]), to_host)
+                del kept
             except Refused:
                 self._keep(key, caller)
                 raise
@@ -273,7 +273,7 @@ class CupyExecutable:
     @property
     def constants(self) -> Mapping[Constant, Address]:
         """The constant arrays, on the device."""
-        with self._lock:
+        with self.device.lock, self._lock:
             if self._constants is None:
                 arrays = dict.fromkeys(key for step in self.plan.steps for key in self._arrays(step))
                 self._constants = {key: moved(self.device, key.data) for key in arrays}

@@ -23,6 +23,7 @@ from graphc.backends.cupy.walk import Walk
 from graphc.graph.variable import Constant, Variable
 from graphc.kernels.commit import Addition, in_commit
 from graphc.kernels.copies import copying
+from graphc.kernels.gpuir import walk
 from graphc.kernels.map_gpu import ALONE
 from graphc.kernels.plan import Plan
 from graphc.kernels.steps import Key, Product, read_by
@@ -30,6 +31,9 @@ from graphc.kernels.steps import Key, Product, read_by
 # A function of no more kernels and iterations than these is run by one block: it takes less time than a launch.
 MOST_KERNELS = 40
 MOST_WORK = 1 << 14
+
+# Nor of more statements: the compiler sees them all at once, and takes a minute for some thousands.
+MOST_STATEMENTS = 600
 
 # A function of no more commands is not recorded before its arrays come to the same places again.
 FEW_COMMANDS = 3
@@ -282,6 +286,8 @@ class Instance(Walk):
         if not 1 < count <= MOST_KERNELS or len(launches) < count or any(isinstance(c, Copy) for c in self.commands):
             return False
         if sum(len(run.arguments) for _, run in self._launches) > MOST_ARGUMENTS:
+            return False
+        if sum(len(list(walk(p.kernel.body))) for p in launches) > MOST_STATEMENTS:
             return False
         return sum(run.work for _, run in self._launches) <= MOST_WORK
 
