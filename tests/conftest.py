@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import os
 import random
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -61,11 +62,32 @@ def pytest_configure(config: pytest.Config) -> None:
         flags = [os.environ.get("GRAPHC_FLAGS", ""), f"backend={config.getoption('--backend')}"]
         os.environ["GRAPHC_FLAGS"] = ",".join(filter(None, flags))
         graphc.config.backend = config.getoption("--backend")
+    if config.getoption("--backend") == "cupy" and hasattr(config, "workerinput"):
+        config.pluginmanager.register(LostGpu())
     if config.option.hypothesis_seed is None:
         from_controller = getattr(config, "workerinput", {}).get("hypothesis_seed")
         # Where nobody watches, a run repeats the one before it; everywhere else each run draws anew.
         drawn = "20261120" if os.environ.get("CI") else str(random.SystemRandom().randrange(2**32))
         config.option.hypothesis_seed = from_controller or drawn
+
+
+class LostGpu:
+    """Ends a worker of pytest-xdist whose GPU is lost to it; another one goes on.
+
+    After a kernel that touched what is not its own, every call of CUDA in the process fails.
+    """
+
+    @pytest.hookimpl(trylast=True)  # when the failure has been told
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if not report.failed:
+            return
+        try:
+            import cupy
+
+            cupy.cuda.runtime.deviceSynchronize()
+        except Exception as error:
+            print(f"after {report.nodeid}: {error}", file=sys.__stderr__, flush=True)
+            os._exit(70)
 
 
 @pytest.hookimpl(optionalhook=True)

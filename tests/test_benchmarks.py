@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +14,7 @@ import numpy as np
 import pytest
 
 from benchmarks import native, patterns, threads
-from benchmarks.gpu import bench
+from benchmarks.gpu import bench, collect
 from benchmarks.measure import Figure, figures, least, statement
 from benchmarks.steps import installed
 
@@ -75,6 +78,37 @@ def test_rows_of_a_gpu_run(tmp_path: Path) -> None:
     bench.main(["--backend", "llvm", *options])
     rows = json.loads((tmp_path / "rows").read_text())
     assert len(rows) == len(bench.WORK)
+    assert all(figure["value"] is None for figure in collect.figures(rows)), "small work says nothing"
+
+
+def test_figures_of_a_gpu_run() -> None:
+    """Each is met, missed, or not measured; a rate is wanted high, a time low."""
+    works = {work for work, *_ in collect.FIGURES}
+    assert works <= set(bench.WORK)
+    assert all(figure["met"] is None for figure in collect.figures([]))
+    sigmoid = "sigmoid(x + b), 2^28 float32"
+    rows = [
+        {"work": sigmoid, "system": "copy", "rate": 4000.0},
+        {"work": sigmoid, "system": "graphc", "rate": 3800.0},
+        {"work": "MLP 784-512-512-10 float32, batch 128", "system": "graphc", "seconds": 7e-5, "nodes": 21},
+        {"work": "MLP 784-512-512-10 float32, batch 128", "system": "jax", "seconds": 1e-4},
+    ]
+    found = {(figure["work"], figure["what"]): figure["met"] for figure in collect.figures(rows)}
+    assert found[sigmoid, "rate over copy's"] is True
+    assert [met for (_, what), met in found.items() if what in ("nodes", "seconds over jax's")] == [False, False, None]
+
+
+def test_a_gpu_run_keeps_what_it_found(tmp_path: Path) -> None:
+    """Rehearsed without a GPU, and with time for its first parts only."""
+    script = Path(bench.__file__).with_name("h200.sh")
+    given = {"OUT": str(tmp_path), "BACKEND": "llvm", "SMALL": "--small", "LIMIT": "28", "PYTHON": sys.executable}
+    done = subprocess.run(["bash", str(script)], env={**os.environ, **given}, capture_output=True, text=True)
+    assert done.returncode == 1, done.stdout + done.stderr
+    (path,) = tmp_path.glob("h200-*.json")
+    record = json.loads(path.read_text())
+    assert record["bench"]
+    assert record["failed"]
+    assert (tmp_path / "bench.log").exists()
 
 
 def test_rows_of_several_threads_run() -> None:

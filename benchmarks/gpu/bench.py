@@ -8,6 +8,7 @@ made and then waited for.  ``--backend llvm --small`` shows on any machine that 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import statistics
@@ -35,17 +36,19 @@ BATCHES = (128, 4096)
 
 @dataclass(frozen=True)
 class System:
-    """One way to do a piece of work: a call, and how to wait for what it returns."""
+    """One way to do a piece of work: a call, how to wait for what it returns, and what says how many nodes it ran."""
 
     call: Callable[[], Any]
     wait: Callable[[Any], Any]
+    nodes: Callable[[], int | None] = lambda: None
 
 
 @dataclass
 class Row:
     """One system at one piece of work; seconds are None, and `note` says why, if it could not do it.
 
-    first: the numbers that the first call returned, the first of each result; bytes: that have to be moved.
+    first: the numbers that the first call returned, the first of each result; bytes: that have to be moved; nodes: of
+    the CUDA graph that a call of graphc runs.
     """
 
     work: str
@@ -55,6 +58,7 @@ class Row:
     bytes: int = 0
     rate: float | None = None
     first: list[float] | None = None
+    nodes: int | None = None
     note: str = ""
 
 
@@ -80,11 +84,11 @@ class Bench:
     def graphc(self, inputs: list[Any], outputs: Any, *values: Any) -> System:
         """A function of graphc."""
         f = graphc.function(inputs, outputs, backend=self.backend)
-        return self.system(lambda: f(*values))
+        return self.system(lambda: f(*values), f)
 
-    def system(self, call: Callable[[], Any]) -> System:
-        """Of graphc or CuPy."""
-        return System(call, self.wait)
+    def system(self, call: Callable[[], Any], f: Any = None) -> System:
+        """Of graphc, which calls `f`, or CuPy."""
+        return System(call, self.wait, lambda: nodes_of(f))
 
     def wait(self, result: Any) -> None:
         """Until the GPU is done."""
@@ -92,6 +96,12 @@ class Bench:
             import cupy
 
             cupy.cuda.Device().synchronize()
+
+
+def nodes_of(f: Any) -> int | None:
+    """The nodes of the CUDA graph that the last call of a function of graphc ran; None if it ran none."""
+    variants = [] if f is None else list(f.variants.values())
+    return getattr(variants[-1].executable, "nodes", None) if variants else None
 
 
 Builders = Mapping[str, Callable[[], System]]
@@ -199,7 +209,7 @@ def and_step(bench: Bench) -> tuple[int, Builders]:
     def ours(place: Callable[[Any], Any]) -> System:
         f = and_function(graphc, T, T.grad, {"backend": bench.backend})
         x, target = place(X_AND), place(T_AND)
-        return bench.system(lambda: f(x, target)[1])
+        return bench.system(lambda: f(x, target)[1], f)
 
     def cupy() -> System:
         import cupy
@@ -349,7 +359,7 @@ def mlp(bench: Bench, batch: int) -> tuple[int, Builders]:
     def ours() -> System:
         f = mlp_function(start, {"backend": bench.backend})
         vx, vy = bench.array(x), bench.array(y)
-        return bench.system(lambda: f(vx, vy))
+        return bench.system(lambda: f(vx, vy), f)
 
     def cupy() -> System:
         import cupy
@@ -367,11 +377,48 @@ def mlp(bench: Bench, batch: int) -> tuple[int, Builders]:
     }
 
 
+def compilation(bench: Bench) -> tuple[int, Builders]:
+    """A small graph, another one each time, from its expressions to its first result."""
+    value = np.linspace(0.1, 1.0, 1000)
+
+    def expression(library: Any, x: Any, b: Any, number: int) -> Any:
+        for _ in range(6):
+            number, kind = divmod(number, 5)
+            x = [lambda x: x * b, lambda x: x + b, library.tanh, library.exp, lambda x: x - b * x][kind](x)
+            x = library.sin(x)
+        return x.sum()
+
+    def ours() -> System:
+        numbers = itertools.count(17, 7919)
+        given = bench.array(value)
+
+        def call() -> Any:
+            x, b = T.dvectors("x", "b")
+            out = expression(T, x, b, next(numbers))
+            return graphc.function([x, b], [out, T.grad(out, x)], backend=bench.backend)(given, given)[0]
+
+        return bench.system(call)
+
+    def with_jax() -> System:
+        library, numbers = jax(), itertools.count(17, 7919)
+        given = library.numpy.asarray(value)
+
+        def call() -> Any:
+            number = next(numbers)
+            f = library.value_and_grad(lambda x, b: expression(library.numpy, x, b, number))
+            return library.jit(f)(given, given)[0]
+
+        return System(call, library.block_until_ready)
+
+    return 0, {"graphc": ours, "jax": with_jax}
+
+
 WORK: dict[str, Callable[[Bench], tuple[int, Builders]]] = {
     "AND step": and_step,
     "sigmoid(x + b), 2^28 float32": sigmoid,
     "softmax + cross-entropy with gradient, 8192x8192 float32": crossentropy,
     **{f"MLP 784-512-512-10 float32, batch {n}": partial(mlp, batch=n) for n in BATCHES},
+    "compile a small graph": compilation,
 }
 
 # ---- measuring ----
@@ -401,7 +448,8 @@ def measure(work: str, nbytes: int, builders: Builders, rounds: int, budget: flo
     for _ in range(rounds):
         for row, system, count in ready:
             times[id(row)].append(timed(system, count))
-    for row, _, _ in ready:
+    for row, system, _ in ready:
+        row.nodes = system.nodes()
         row.issue, row.seconds = (statistics.median(column) for column in zip(*times[id(row)], strict=True))
         row.rate = nbytes / row.seconds / 1e9 if nbytes else None
     agree(rows)
@@ -432,6 +480,7 @@ def text(row: Row) -> str:
     if row.seconds is not None and row.issue is not None:
         cells += [f"{duration(row.seconds):>10}", f"{duration(row.issue):>10} issue"]
         cells += [f"{row.rate:8.0f} GB/s"] if row.rate is not None else []
+        cells += [f"{row.nodes} nodes"] if row.nodes is not None else []
     return "  ".join([*cells, row.note]).rstrip()
 
 
@@ -439,6 +488,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.gpu.bench", description=__doc__)
     parser.add_argument("--backend", default="cupy", help="of graphc (default: cupy)")
     parser.add_argument("--small", action="store_true", help="sizes at which the figures say nothing")
+    parser.add_argument("--work", default="", help="only what has this in its name")
     parser.add_argument("--systems", default="", help="only these, with commas between them")
     parser.add_argument("--rounds", type=int, default=9)
     parser.add_argument("--budget", type=float, default=0.1, help="seconds of each round of a system")
@@ -447,6 +497,8 @@ def main(arguments: list[str] | None = None) -> None:
     bench = Bench(options.backend, options.small)
     found: list[Row] = []
     for work, build in WORK.items():
+        if options.work not in work:
+            continue
         nbytes, builders = build(bench)
         wanted = options.systems.split(",") if options.systems else builders
         builders = {name: builders[name] for name in builders if name in wanted and usable(name)}

@@ -12,8 +12,8 @@ neighbouring iterations.  In the second, a team is a column of them, its *stride
 neighbouring iterations.  The choice decides which memory neighbouring threads touch.  Where iterations are not shared
 out further, all threads of the *grid* take their part.
 
-What a loop over lanes or strides carries is known to the whole team after it; of split strides, which the blocks of
-a column share, a block knows its own part.  What a loop over the grid, teams or
+What a loop over lanes or strides carries is known to the whole team after it; of split strides, which several teams
+share, each knows its own part.  What a loop over the grid, teams or
 columns carries is known to the last block that ends, which runs `finish`.
 """
 
@@ -30,12 +30,16 @@ GRID, TEAMS, LANES, COLUMNS, STRIDES, SPLIT = "grid", "teams", "lanes", "columns
 
 @dataclass(frozen=True)
 class Spread:
-    """A loop over several axes at once, the last the fastest, its iterations shared out over threads."""
+    """A loop over several axes at once, the last the fastest, its iterations shared out over threads.
+
+    part: of split strides, the axis around them whose iterations have a part each.
+    """
 
     axes: tuple[Axis, ...]
     over: str
     body: tuple[GpuStatement, ...]
     carries: tuple[Carry, ...] = ()
+    part: Axis | None = None
 
 
 @dataclass(frozen=True)
@@ -136,5 +140,6 @@ class GpuPrinter(Printer):
         self._block(spread.body, held, indent + "  ")
         carried = ", ".join(f"{self._new(c.out)} = {c.kind} {self.names[c.value]}" for c in spread.carries)
         head = f"for {', '.join(ranges)} over {spread.over}"
+        head += f" of {self.names[spread.part]}" if spread.part is not None else ""
         lines.append(f"{indent}{head}{' with ' + carried if carried else ''}:")
         lines.extend(held)

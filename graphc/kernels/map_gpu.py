@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
+from graphc.kernels.apart import apart
+from graphc.kernels.fills import without_fills
 from graphc.kernels.gpuir import (
     COLUMNS,
     GRID,
@@ -32,6 +34,7 @@ from graphc.kernels.loopir import (
     Accumulate,
     Array,
     Axis,
+    Carry,
     Extent,
     Kernel,
     Load,
@@ -60,10 +63,13 @@ ALONE = (WARP, 8)
 # A sum over so many rows into so few columns is shared out over blocks.
 LONG_COLUMNS, FEW_COLUMNS = 4096, 4096
 
+PARTS = 64
+"""Into so many parts."""
+
 
 @dataclass(frozen=True)
 class Mapped:
-    """The launches of a kernel, in order; `kept` are arrays of rank 0 that pass values between them."""
+    """The launches of a kernel, in order; `kept` are arrays that pass values between them."""
 
     kernels: tuple[GpuKernel, ...]
     kept: tuple[Array, ...]
@@ -79,8 +85,9 @@ def mapped(kernel: Kernel, size_of: Callable[[Size], int], alone: bool = False) 
         return prod(n if isinstance(n, int) else size_of(n) for axis in axes for n in axis.sizes)
 
     found = staged(kernel)
-    kernels = tuple(_Mapper(kernel, found.kept, extent, alone).stage(stage) for stage in found.stages)
-    return Mapped(kernels, found.kept)
+    mapper = _Mapper(kernel, found.kept, extent, alone)
+    kernels = [launch for stage in found.stages for launch in mapper.stage(stage)]
+    return Mapped(tuple(without_fills(kernels)), tuple(mapper.kept))
 
 
 class _Mapper:
@@ -88,26 +95,71 @@ class _Mapper:
         self, kernel: Kernel, kept: tuple[Array, ...], extent: Callable[[Sequence[Axis]], int], alone: bool
     ) -> None:
         self.kernel = kernel
-        self.kept = kept
+        self.kept = list(kept)
         self.extent = extent
         self.alone = alone
 
-    def stage(self, stage: Stage) -> GpuKernel:
-        """The launch of one stage."""
+    def stage(self, stage: Stage) -> list[GpuKernel]:
+        """The launches of one stage."""
         if stage.loop is None:
-            return self._kernel((*stage.before, Once(stage.after)), (), (), (WARP, 1))
+            return [self._kernel((*stage.before, Once(stage.after)), (), (), (WARP, 1))]
         in_order = ordered(stage.loop)
         if in_order:
-            return self._in_order(stage, in_order)
+            return [self._in_order(stage, in_order)]
         nest = nest_of(stage.loop)
-        if self.extent(flattened(nest).axes):  # else what is checked for every row must stay outside of the columns
-            nest = turned(nest)
+        if not self.extent(flattened(nest).axes):  # what is checked for every row must stay outside of the columns
+            return [self._nest(stage, nest)]
+        nest = turned(nest)
+        if self._is_long(nest):
+            return self._in_parts(stage, nest)
+        found = apart(nest)
+        self.kept += found.made
+        sums = [launch for loop in found.sums for launch in self.stage(Stage((), loop, ()))]
+        return [self._nest(stage, found.nest), *sums]
+
+    def _nest(self, stage: Stage, nest: Nest) -> GpuKernel:
+        """The launch of a nest."""
         rows = rows_of(nest)
         top, block = self._spread(nest, rows)
         if top.carries:
             return self._kernel((*stage.before, top), stage.after, rows, block)
         beside = (Once(stage.after),) if stage.after else ()
         return self._kernel((*stage.before, *beside, top), (), rows, block)
+
+    def _is_long(self, nest: Nest) -> bool:
+        """Whether a nest is long sums of few columns."""
+        within = max((self.extent(nest_of(loop).axes) for loop in nest.inner), default=0)
+        if self.alone or within < LONG_COLUMNS or self.extent(nest.axes) >= FEW_COLUMNS:
+            return False
+        return not nest.carries and not rows_of(nest) and by_columns(nest) and is_sum(nest)
+
+    def _in_parts(self, stage: Stage, nest: Nest) -> list[GpuKernel]:
+        """Sums in two launches: each column of threads has a part of a column, then the parts are added up."""
+        part, again = Axis((PARTS,)), Axis((PARTS,))
+        sums: list[GpuStatement] = []
+        totals: list[GpuStatement] = [Once(stage.after)] if stage.after else []
+        ends: list[GpuStatement] = []
+        for statement in nest.body:
+            if isinstance(statement, Loop):
+                inner = nest_of(statement)
+                axes = (*nest.axes, *inner.axes)
+                sums.append(Spread(inner.axes, SPLIT, _marked(inner.body, axes), inner.carries, part))
+            elif isinstance(statement, Accumulate):
+                kept = Array(statement.value.dtype, (part.sizes, *(axis.sizes for axis in nest.axes)))
+                self.kept.append(kept)
+                value, total = Value(kept.dtype), Value(kept.dtype)
+                sums.append(Once((Store(kept, (part, *nest.axes), statement.value),)))
+                load = Load(value, kept, (again, *nest.axes))
+                ends.append(Spread((again,), STRIDES, (load,), (Carry(total, statement.kind, value),)))
+                ends.append(Once((replace(statement, value=total),)))
+            else:
+                sums.append(statement)
+        first = Spread((part, *nest.axes), COLUMNS, tuple(sums))
+        second = Spread(nest.axes, COLUMNS, tuple(ends))
+        return [
+            self._kernel((*stage.before, first), (), (), (WARP, 8)),
+            self._kernel((*totals, second), (), (), (WARP, 8)),
+        ]
 
     def _kernel(
         self,
@@ -151,9 +203,7 @@ class _Mapper:
             return Spread(nest.axes, GRID, _marked(nest.body, nest.axes), nest.carries), (THREADS, 1)
         columns = self.extent(nest.axes)
         if not rows and by_columns(nest):  # a row lies along the lanes of a team
-            is_long = columns < FEW_COLUMNS and within >= LONG_COLUMNS
-            split = is_long and not self.alone and not nest.carries and is_sum(nest)
-            body = self._team(nest, SPLIT if split else STRIDES)
+            body = self._team(nest, STRIDES)
             return Spread(nest.axes, COLUMNS, body, nest.carries), (WARP, 8 if columns >= FEW_COLUMNS else WARP)
         body = self._team(nest, LANES)
         lanes = WARP if self.alone or within <= 4 * WARP else min(1024, max(128, _power_of_two(within // 8)))
@@ -169,7 +219,7 @@ class _Mapper:
                 axes = (*nest.axes, *inner.axes)
                 result.append(Spread(inner.axes, over, _marked(inner.body, axes), inner.carries))
             elif isinstance(statement, Store | Accumulate | Output):
-                result.append(Once(_marked((statement,), nest.axes, by_parts=over == SPLIT)))
+                result.append(Once(_marked((statement,), nest.axes)))
             else:
                 result.append(statement)
                 continue
@@ -178,17 +228,17 @@ class _Mapper:
         return tuple([*result, Sync()] if between else result)
 
 
-def _marked(statements: Sequence[Statement], axes: Sequence[Axis], by_parts: bool = False) -> tuple[Statement, ...]:
+def _marked(statements: Sequence[Statement], axes: Sequence[Axis]) -> tuple[Statement, ...]:
     """The statements; additions that other threads may make to the same place say so.
 
-    axes: those whose iterations are shared out; by_parts: other blocks hold other parts of what is added.
+    axes: those whose iterations are shared out.
     """
     result: list[Statement] = []
     for s in statements:
         if isinstance(s, Loop):
-            s = replace(s, body=_marked(s.body, axes, by_parts))
+            s = replace(s, body=_marked(s.body, axes))
         elif isinstance(s, Accumulate):
-            s = replace(s, shared=by_parts or not set(axes) <= {i for i in s.index if isinstance(i, Axis)})
+            s = replace(s, shared=not set(axes) <= {i for i in s.index if isinstance(i, Axis)})
         result.append(s)
     return tuple(result)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from itertools import chain
@@ -50,9 +50,9 @@ from graphc.kernels.plan import Plan, plan
 from graphc.ops.elementwise import mul, sub
 from graphc.tensor import nnet
 from tests.cuda.play import Array, Script, Step
+from tests.cuda.threads import garbage
 from tests.kernels.machine import Machine
 from tests.kernels.programs import PROGRAMS, Program
-from tests.schedule.interpreter import poison
 
 # Programs whose kernels only a GPU has: what a team does with columns.
 COLUMNS = [
@@ -90,7 +90,7 @@ WAYS = (
     Way("long rows", {"m": 500}),  # teams of a block, rows in shared memory
     Way("rows in memory", {"m": 500}, {"MOST_SHARED": 0}),
     Way("short rows in memory", {"m": 2}, {"MOST_SHARED": 0}),
-    Way("long columns", {"n": 50_000}, {"FEWEST_ROWS": 1}),  # columns whose rows blocks share
+    Way("long columns", {"n": 50_000}, {"PARTS": 3}),  # columns in parts
     Way("wide", {"m": 50_000, "n": 50}),
     Way("large", {"m": 100_000, "n": 100_000}, {"MOST_SMALL": 0}),  # counted in 64 bits
     Way("alone", alone=True),  # one block runs all launches
@@ -206,7 +206,12 @@ def mapping(way: Way, sizes: Mapping[str, int]) -> Iterator[None]:
     def mapped(kernel: Kernel, size_of: Any, alone: bool = False) -> map_gpu.Mapped:
         return map_gpu.mapped(kernel, lambda n: larger.get(size_of(n), size_of(n)), alone)
 
-    with mock.patch.multiple(launches, mapped=mapped, BLOCKS=BLOCKS, **way.constants):
+    of_mapping = {name: value for name, value in way.constants.items() if hasattr(map_gpu, name)}
+    others = {name: value for name, value in way.constants.items() if name not in of_mapping}
+    with (
+        mock.patch.multiple(launches, mapped=mapped, BLOCKS=BLOCKS, **others),
+        mock.patch.multiple(map_gpu, **of_mapping) if of_mapping else nullcontext(),
+    ):
         yield
 
 
@@ -302,7 +307,7 @@ def script(call: Call, sequel: Sequel) -> tuple[Script, dict[str, Prepared]]:
     for s, value in zip(kernel.scalars, call.scalars, strict=True):
         numbers[s] = add(np.asarray(value, s.dtype))
     for i, o in enumerate((*kernel.outputs, *sequel.kept)):
-        numbers[o] = add(np.full((), poison(np.dtype(o.dtype)), o.dtype))
+        numbers[o] = add(garbage(o, dict(zip(kernel.sizes, call.sizes, strict=True))))
         if i < len(call.outputs):
             wanted[numbers[o]] = np.asarray(call.outputs[i], o.dtype)
     live = [launch for launch in sequel.launches if not does_nothing(launch, size_of)]

@@ -432,8 +432,10 @@ class HostDevice:
 
         self._do(run)
 
-    def multiply(self, dtype: str, x: Matrix, y: Matrix, out: Matrix) -> None:
-        """``out = x @ y``."""
+    def multiply(
+        self, dtype: str, x: Matrix, y: Matrix, out: Matrix, scale: float = 1.0, is_added: bool = False
+    ) -> None:
+        """``out = scale * (x @ y)``, or ``out += ...`` if it is added."""
         if dtype not in ("float32", "float64"):
             raise DeviceError(f"multiply of {dtype}: only float32 and float64 are possible")
         sizes = x.rows, x.columns, y.rows, y.columns, out.rows, out.columns
@@ -446,7 +448,7 @@ class HostDevice:
             result, left, right = (self._view(dtype, matrix) for matrix in (out, x, y))
             if np.may_share_memory(result, left) or np.may_share_memory(result, right):
                 raise DeviceError(f"multiply: the result lies in an operand: {x} @ {y} -> {out}")
-            result[...] = left @ right
+            result[...] = (result if is_added else 0) + np.dtype(dtype).type(scale) * (left @ right)
 
         self._do(run)
 

@@ -14,6 +14,7 @@ from graphc.backends.cupy.render import translation_unit
 from graphc.kernels.interpret import Refused
 from graphc.kernels.loopir import Kernel
 from tests.cuda.host_device import HostDevice
+from tests.cuda.threads import garbage
 
 
 class Simulator:
@@ -34,7 +35,7 @@ class Simulator:
         for s, value in zip(kernel.scalars, scalars, strict=True):
             memory[s] = device.asarray(np.asarray(value, s.dtype))
         for o in (*kernel.outputs, *sequel.kept):
-            memory[o] = device.asarray(np.zeros((), o.dtype))
+            memory[o] = device.asarray(garbage(o, dict(zip(kernel.sizes, map(int, sizes), strict=True))))
         error = device.asarray(np.zeros((), "uint32"))
         run(device, sequel, size_of, memory, error)
         device.synchronize()

@@ -7,6 +7,7 @@ the outermost loop on as many teams as there are, or one after another on one.
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from graphc.backends.cupy.launches import Prepared
-from graphc.kernels.gpuir import COLUMNS, GRID, SPLIT, TEAMS, GpuKernel, GpuStatement, Once, Spread, Sync
+from graphc.kernels.gpuir import COLUMNS, GRID, TEAMS, GpuKernel, GpuStatement, Once, Spread, Sync
 from graphc.kernels.interpret import PAIRS, _Interpreter
 from graphc.kernels.loopir import Accumulate, Array, Load, Size, Store, Value
 from graphc.kernels.neutral import neutral
@@ -24,9 +25,6 @@ from tests.schedule.interpreter import poison
 
 ALL = -1
 """The thread number of what every thread of a team does, or every thread there is."""
-
-PARTS = 2
-"""Blocks that share a column."""
 
 Memory = np.ndarray[Any, Any]
 
@@ -69,7 +67,7 @@ class Threads(_Interpreter):
         self.lanes = lanes
         self.one_team = one_team
         self.team = self.thread = ALL
-        self.phase = self.part = 0
+        self.phase = 0
         self.ended = False
         self.over = GRID
         self.accesses: defaultdict[tuple[Array, tuple[int, ...], int, bool], set[Access]] = defaultdict(set)
@@ -133,15 +131,11 @@ class Threads(_Interpreter):
                 if not self.one_team:
                     for row in self.mapped.rows:
                         self._make_row(row)
-            elif s.over == SPLIT and k % PARTS != self.part:
+            elif s.part is not None and k % self._size(s.part.sizes) != self.axes[s.part]:
                 continue
             else:
                 self.thread = k % self.lanes
-            parts = range(PARTS) if is_top and any(isinstance(q, Spread) and q.over == SPLIT for q in s.body) else [0]
-            for part in parts:
-                if is_top and len(parts) > 1:
-                    self.part, self.team = part, (0 if self.one_team else k) * PARTS + part
-                self._block(s.body)
+            self._block(s.body)
             totals = {c: PAIRS[c.kind](total, self.values[c.value]) for c, total in totals.items()}
         self.over, (self.team, self.thread) = outer, before
         for carry, total in totals.items():
@@ -166,6 +160,15 @@ def run_launch(launch: Prepared, memory: dict[Any, Memory], size_of: Mapping[Siz
     return runner.races()
 
 
-def memory_of(kept: Sequence[Array], outputs: Sequence[Value]) -> dict[Any, Memory]:
+def memory_of(
+    kept: Sequence[Array], outputs: Sequence[Value], size_of: Mapping[Size, int]
+) -> dict[Any, Memory]:
     """Memory for what kernels hand on, full of garbage."""
-    return {x: np.full((), poison(np.dtype(x.dtype)), x.dtype) for x in (*kept, *outputs)}
+    return {x: garbage(x, size_of) for x in (*kept, *outputs)}
+
+
+def garbage(x: Array | Value, size_of: Mapping[Size, int]) -> Memory:
+    """Memory that nobody has written to."""
+    sizes = x.sizes if isinstance(x, Array) else ()
+    shape = [math.prod(n if isinstance(n, int) else size_of[n] for n in dims) for dims in sizes]
+    return np.full(shape, poison(np.dtype(x.dtype)), x.dtype)

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from graphc.backends.cupy.arena import ALIGNMENT
-from graphc.backends.cupy.commands import Address, Clear, Command, Copy, RunKernel, address_of, recorded
+from graphc.backends.cupy.commands import Address, Clear, Command, Copy, RunKernel, recorded
 from graphc.backends.cupy.device import Device, Recording, pointer
 from graphc.backends.cupy.instance import Instance
 from graphc.backends.cupy.walk import Refused
@@ -24,8 +24,6 @@ from graphc.backends.cupy.walk import Refused
 # Arrays on the device up to this size may be copied to a fixed place; larger ones are used where they are.
 MOST_COPIED = 1 << 20
 
-# A function of no more commands is not recorded before its arrays come to the same places again.
-FEW_COMMANDS = 3
 
 # Bytes that a kernel reads from the host, or writes to it, itself.
 MOST_MAPPED = 4096
@@ -55,8 +53,10 @@ class Staging:
         inputs = instance.plan.schedule.graph.inputs
         sizes = [0 if c is None else instance.nbytes(x) for c, x in zip(instance.inputs, inputs, strict=True)]
         size = max(sum(sizes), 1)
+        self._device, self._size = device, size
         self._pinned = device.pinned(size)
-        starts = np.cumsum([0, *sizes])[:-1].tolist()
+        starts: list[int] = np.cumsum([0, *sizes])[:-1].tolist()
+        self._starts = starts
         self.copies: list[Command] = []
         base = pointer(self._pinned)
         if not is_mapped(instance, size):
@@ -69,6 +69,13 @@ class Staging:
             None if cell is None else _view(self._pinned, at, x.dtype, shape)
             for cell, at, x, shape in zip(instance.inputs, starts, inputs, self.shapes, strict=True)
         ]
+
+
+    @cached_property
+    def aside(self) -> list[int]:
+        """Where inputs from changing places on the device are put: the copies from the host do not come here."""
+        self._buffer_aside = self._device.allocate(self._size)
+        return [self._buffer_aside.address + start for start in self._starts]
 
 
 class Returning:
@@ -146,7 +153,9 @@ class Caller:
         self._waiting = False
         self.last: Recording | None = None
         """The recording that the last call ran."""
-        self._last_commit: tuple[list[tuple[int, int]], Recording] | None = None
+        self.nodes = 0
+        """How many commands the last call told, or its recordings have."""
+        self._last_commit: tuple[list[object], Recording] | None = None
 
     @cached_property
     def staging(self) -> Staging:
@@ -177,7 +186,7 @@ class Caller:
         block = None if to_host else self.device.allocate(self._size)
         addresses = tuple([v.address if isinstance(v, OnDevice) else self._stage(i, v) for i, v in enumerate(given)])
         binding: Binding = (addresses, targets, 0 if block is None else block.address)
-        if binding not in self._recordings and len(self.instance.commands) > FEW_COMMANDS:
+        if binding not in self._recordings and self.instance.is_long:
             self._remember(binding, None)
             binding = (self._moved(given), targets, binding[2])
         self.launch(binding)
@@ -190,31 +199,34 @@ class Caller:
 
     def launch(self, binding: Binding) -> None:
         """Run the commands: a recording, if their places have been seen before."""
-        if binding in self._recordings:
-            recording = self._recordings[binding]
-            if recording is None:
-                recording = recorded(self.device, [*self._commands(binding), *self._at_end()])
+        recording = self._recordings.get(binding)
+        if recording is not None:
             self._remember(binding, recording)
             recording.launch()
             self.last = recording
             return
+        commands, commits = self._commands(binding), self._at_end()
+        self.nodes = len(commands) + len(self.instance.commits)
+        if binding in self._recordings:
+            self.last = recorded(self.device, [*commands, *commits])
+            self._remember(binding, self.last)
+            self.last.launch()
+            return
         self.last = None
-        commands = self._commands(binding)
         for command in commands:
             command.run(self.device)
-        self._commit(self._at_end())
-        self._remember(binding, Single.of([*commands, *self._at_end()], self.device))
+        self._commit(commits)
+        self._remember(binding, Single.of([*commands, *commits], self.device))
 
-    def _commit(self, commits: Sequence[Copy]) -> None:
+    def _commit(self, commits: Sequence[Command]) -> None:
         """Tell the device all commits or, if the user interrupts, none."""
-        if len(commits) < 2:
-            for commit in commits:
-                commit.run(self.device)
-            return
-        where = [(address_of(commit.target), address_of(commit.source)) for commit in commits]
-        if self._last_commit is None or self._last_commit[0] != where:
-            self._last_commit = where, recorded(self.device, commits)
-        self._last_commit[1].launch()
+        if len(commits) == 1:
+            commits[0].run(self.device)
+        elif commits:
+            where = [cell.value for commit in commits for cell in commit.cells]
+            if self._last_commit is None or self._last_commit[0] != where:
+                self._last_commit = where, recorded(self.device, commits)
+            self._last_commit[1].launch()
 
     def _remember(self, binding: Binding, recording: Recording | None) -> None:
         self._recordings[binding] = recording
@@ -232,7 +244,7 @@ class Caller:
             if self.flag[0]:
                 raise Refused
             self._bind(binding)  # a recording does not look into cells
-            self._commit(self._commits())
+            self._commit(self.instance.commits)
 
     # ---- bindings ----
 
@@ -252,8 +264,8 @@ class Caller:
             elif value.stays or value.nbytes > MOST_COPIED or self.instance.inputs[i] is None:
                 addresses.append(value.address)
             else:
-                self.device.copy(self.staging.homes[i], value.address, value.nbytes)
-                addresses.append(self.staging.homes[i])
+                self.device.copy(self.staging.aside[i], value.address, value.nbytes)
+                addresses.append(self.staging.aside[i])
         return tuple(addresses)
 
     def _bind(self, binding: Binding) -> list[Command]:
@@ -292,13 +304,6 @@ class Caller:
             commands.append(Copy(Address(pointer(self.flag)), instance.error, 8))
         return commands if block else [*commands, *self.returning.copies]
 
-    def _at_end(self) -> list[Copy]:
+    def _at_end(self) -> Sequence[Command]:
         """The commits that are told together with the commands: nothing is looked at before, and no kernel has them."""
-        return [] if self.instance.checks or self.instance.alone else self._commits()
-
-    def _commits(self) -> list[Copy]:
-        """New values go to where shared variables have theirs."""
-        instance = self.instance
-        first = instance.returned
-        new = zip(instance.results[first:], instance.targets, instance.nbytes_of[first:], strict=True)
-        return [Copy(target, cell, nbytes) for cell, target, nbytes in new]
+        return [] if self.instance.checks else self.instance.commits

@@ -21,6 +21,10 @@ def address_of(cell: Address) -> int:
 class Command(Protocol):
     """One piece of work."""
 
+    @property
+    def cells(self) -> tuple[Any, ...]:
+        """What it depends on when it is told."""
+
     def run(self, device: Device) -> None:
         """Tell a device."""
 
@@ -53,6 +57,11 @@ class RunKernel:
         made.kernel = self.kernel
         return made
 
+    @property
+    def cells(self) -> tuple[Any, ...]:
+        """What it depends on."""
+        return self.arguments
+
     def run(self, device: Device) -> None:
         """Launch."""
         device.launch(self.kernel, self.grid, self.block, self.parameters)
@@ -76,22 +85,32 @@ class Operand:
 
 @dataclass(frozen=True)
 class Multiply:
-    """A product of matrices."""
+    """A product of matrices, or ``old + scale * product`` if there is an `old`: a matrix of the form of `out`."""
 
     dtype: str
     x: Operand
     y: Operand
     out: Operand
+    scale: float = 1.0
+    old: Address | None = None
+
+    @property
+    def cells(self) -> tuple[Any, ...]:
+        """What it depends on."""
+        return (self.x.cell, self.y.cell, self.out.cell, *([] if self.old is None else [self.old]))
 
     def run(self, device: Device) -> None:
         """Multiply; a sum of nothing is 0."""
-        if not self.out.rows or not self.out.columns:
+        nbytes = self.out.rows * self.out.columns * (4 if self.dtype == "float32" else 8)
+        if not nbytes:
             return
-        if not self.x.columns:
-            itemsize = 4 if self.dtype == "float32" else 8
-            device.clear(address_of(self.out.cell), self.out.rows * self.out.columns * itemsize)
-            return
-        device.multiply(self.dtype, self.x.matrix, self.y.matrix, self.out.matrix)
+        if self.old is not None and address_of(self.old) != address_of(self.out.cell):
+            device.copy(address_of(self.out.cell), address_of(self.old), nbytes)
+        if self.x.columns:
+            is_added = self.old is not None
+            device.multiply(self.dtype, self.x.matrix, self.y.matrix, self.out.matrix, self.scale, is_added)
+        elif self.old is None:
+            device.clear(address_of(self.out.cell), nbytes)
 
 
 @dataclass(frozen=True)
@@ -101,6 +120,11 @@ class Copy:
     target: Address
     source: Address
     nbytes: int
+
+    @property
+    def cells(self) -> tuple[Any, ...]:
+        """What it depends on."""
+        return (self.target, self.source)
 
     def run(self, device: Device) -> None:
         """Copy."""
@@ -114,6 +138,11 @@ class Clear:
 
     target: Address
     nbytes: int
+
+    @property
+    def cells(self) -> tuple[Any, ...]:
+        """What it depends on."""
+        return (self.target,)
 
     def run(self, device: Device) -> None:
         """Clear."""

@@ -31,10 +31,7 @@ COMPUTE = {
     "highest": {"float32": 68, "float64": 70},  # CUBLAS_COMPUTE_32F, _64F
     "tf32": {"float32": 77, "float64": 70},  # CUBLAS_COMPUTE_32F_FAST_TF32, _64F
 }
-SCALARS: dict[str, tuple[Any, Any]] = {
-    "float32": (ctypes.c_float(1), ctypes.c_float(0)),
-    "float64": (ctypes.c_double(1), ctypes.c_double(0)),
-}
+SCALARS: dict[str, Any] = {"float32": ctypes.c_float, "float64": ctypes.c_double}
 
 _MATRIX = (c_void_p, c_int, c_int64)  # address, type, leading dimension
 SIGNATURES: dict[str, tuple[Any, ...]] = {
@@ -126,16 +123,27 @@ class Cublas:
         self._handle = c_void_p()
         self._check("cublasCreate_v2", library.cublasCreate_v2(ctypes.byref(self._handle)))
 
-    def multiply(self, stream: int, dtype: str, x: Matrix, y: Matrix, out: Matrix) -> None:
-        """``out = x @ y`` on a stream, or recorded there."""
+    def multiply(
+        self,
+        stream: int,
+        dtype: str,
+        x: Matrix,
+        y: Matrix,
+        out: Matrix,
+        scale: float = 1.0,
+        is_added: bool = False,
+    ) -> None:
+        """``out = scale * (x @ y)``, or ``out += ...`` if it is added, on a stream, or recorded there."""
         if stream != self._stream:
             self._set_stream(stream)
         real, compute = REAL[dtype], self._compute[dtype]
-        one, zero = (ctypes.addressof(scalar) for scalar in SCALARS[dtype])
+        scalars = (SCALARS[dtype] * 2)(scale, is_added)  # read by the call: they are in memory of the host
+        alpha = ctypes.addressof(scalars)
+        beta = alpha + ctypes.sizeof(scalars) // 2
         g = gemm_arguments(x, y, out)
         status = self._library.cublasGemmEx_64(
             *(self._handle, OP_T if g.transa else OP_N, OP_T if g.transb else OP_N, g.m, g.n, g.k),
-            *(one, g.a, real, g.lda, g.b, real, g.ldb, zero, g.c, real, g.ldc),
+            *(alpha, g.a, real, g.lda, g.b, real, g.ldb, beta, g.c, real, g.ldc),
             *(compute, GEMM_DEFAULT),
         )
         self._check("cublasGemmEx_64", status)

@@ -133,15 +133,17 @@ class CupyDevice:
             address = ctypes.addressof(parameters)
             self._driver.launchKernel(kernel.ptr, grid, 1, 1, block[0], block[1], 1, 0, stream.ptr, address, 0)
 
-    def multiply(self, dtype: str, x: Matrix, y: Matrix, out: Matrix) -> None:
-        """``out = x @ y``."""
+    def multiply(
+        self, dtype: str, x: Matrix, y: Matrix, out: Matrix, scale: float = 1.0, is_added: bool = False
+    ) -> None:
+        """``out = scale * (x @ y)``, or ``out += ...`` if it is added."""
         with self._lock:
             stream = self._stream()
             if self._cublas is None:
                 # May be in a recording: CuPy records in the relaxed mode, in which memory may be allocated.
                 self._workspace = self._cupy.cuda.alloc(cublas.WORKSPACE)
                 self._cublas = Cublas(cublas.library(), self._workspace.ptr, self._precision)
-            self._cublas.multiply(stream.ptr, dtype, x, y, out)
+            self._cublas.multiply(stream.ptr, dtype, x, y, out, scale, is_added)
 
     def copy(self, target: int, source: int, nbytes: int) -> None:
         """Copy between any two memories."""

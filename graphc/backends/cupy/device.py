@@ -81,8 +81,13 @@ class Device(Protocol):
         parameters: a ctypes array of pointers to the arguments, which the caller keeps.
         """
 
-    def multiply(self, dtype: str, x: Matrix, y: Matrix, out: Matrix) -> None:
-        """``out = x @ y`` for float32 or float64; `out` is not transposed and has no gaps.  All sizes are above 0."""
+    def multiply(
+        self, dtype: str, x: Matrix, y: Matrix, out: Matrix, scale: float = 1.0, is_added: bool = False
+    ) -> None:
+        """``out = scale * (x @ y)``, or ``out += ...`` if it is added, for float32 or float64.
+
+        `out` is not transposed and has no gaps.  All sizes are above 0.
+        """
 
     def copy(self, target: int, source: int, nbytes: int) -> None:
         """Copy between any two memories, pinned or on the device."""

@@ -74,9 +74,20 @@ class CupyExecutable:
     @property
     def cuda(self) -> str:
         """The CUDA C of the last call's sizes; empty before the first call."""
-        with self._lock:
-            caller = next(reversed(self._callers.values()), None)
+        caller = self._last
         return "" if caller is None else caller.instance.cuda
+
+    @property
+    def nodes(self) -> int | None:
+        """How many nodes the CUDA graphs have that the last call of a static function ran; None before it."""
+        caller = self._last
+        return None if caller is None else caller.nodes
+
+    @property
+    def _last(self) -> Caller | None:
+        """What ran the last call."""
+        with self._lock:
+            return next(reversed(self._callers.values()), None)
 
     # ---- calls ----
 
@@ -109,18 +120,19 @@ class CupyExecutable:
         numbers = {x: on_host(self.device, value_of[x])[()] for x in self._roots}
         key = (tuple(shapes.values()), tuple(numbers.values()))
         to_host = not self._is_there(values)
-        with self._lock:
+        # The lock of the device first, always: a finaliser may call any function in a thread that holds it.
+        with self.device.lock, self._lock:
             if self._hot is not None:
                 self._hot.hot = None
             # A call within this one, by a finaliser, finds no caller and makes another one.
             caller = self._callers.pop(key, None) or self._caller(shapes, numbers)
             try:
-                with self.device.lock:
-                    given, kept = self._given(values)
-                    homes = self._homes(caller.instance.new)
-                    new = [Resident(self.device, d.name, s) for d, s in caller.instance.new] if homes is None else homes
-                    results = caller.call(given, tuple([x.address for x in new]), to_host)
-                    del kept
+                given, kept = self._given(values)
+                homes = self._homes(caller.instance.new)
+                new = [Resident(self.device, d.name, s) for d, s in caller.instance.new] if homes is None else homes
+                given = [self._apart(value, new, kept) for value in given]
+                results = caller.call(given, tuple([x.address for x in new]), to_host)
+                del kept
             except Refused:
                 self._keep(key, caller)
                 raise
@@ -131,7 +143,9 @@ class CupyExecutable:
 
     def _caller(self, shapes: Mapping[Variable, Any], numbers: Mapping[Variable, Any]) -> Caller:
         known = Numbers(self.plan, shapes, numbers)
-        return Caller(instance(self.plan, known, self.device, self.programs, self.constants, self._returned))
+        old_of = dict(zip(map(id, self._shared), self._inputs[len(self._inputs) - len(self._shared) :], strict=True))
+        old = [old_of.get(id(cell)) for cell in self._targets]
+        return Caller(instance(self.plan, known, self.device, self.programs, self.constants, self._returned, old))
 
     def _keep(self, key: object, caller: Caller) -> None:
         """A caller that did its work is there for the next call of its sizes."""
@@ -205,6 +219,17 @@ class CupyExecutable:
             given.append(value if isinstance(value, OnDevice) else np.asarray(value))
         return given, kept
 
+    def _apart(self, value: Any, targets: Sequence[Resident], kept: list[object]) -> Any:
+        """An array of the user's that is no part of what the call replaces: a copy of one that is."""
+        if not isinstance(value, OnDevice) or value.stays:
+            return value
+        if not any(value.address < x.address + x.nbytes and x.address < value.address + value.nbytes for x in targets):
+            return value
+        made = Resident(self.device, "uint8", (value.nbytes,))
+        self.device.copy(made.address, value.address, value.nbytes)
+        kept.append(made)
+        return OnDevice(made.address, value.nbytes, value.shape)
+
     def _present(self, cell: Cell, value: Any) -> Any:
         """The value of a shared variable; arrays are moved to the device if they are not there.
 
@@ -248,7 +273,7 @@ class CupyExecutable:
     @property
     def constants(self) -> Mapping[Constant, Address]:
         """The constant arrays, on the device."""
-        with self._lock:
+        with self.device.lock, self._lock:
             if self._constants is None:
                 arrays = dict.fromkeys(key for step in self.plan.steps for key in self._arrays(step))
                 self._constants = {key: moved(self.device, key.data) for key in arrays}

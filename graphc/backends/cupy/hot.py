@@ -85,7 +85,7 @@ def _entry(this: HotEntry, calling: Calling, lock: Any, device: Device) -> Calla
             for cell in cells:
                 cell.lock.acquire()
                 held += 1
-            with lock, device.lock:
+            with device.lock, lock:
                 if this.hot is not hot or not matches(hot, args) or any([cell.running for cell in cells]):
                     hot = None
                 else:

@@ -7,7 +7,7 @@ has its place in one buffer.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -21,14 +21,22 @@ from graphc.backends.cupy.numbers import Numbers
 from graphc.backends.cupy.programs import Programs, source, whole_source
 from graphc.backends.cupy.walk import Walk
 from graphc.graph.variable import Constant, Variable
+from graphc.kernels.commit import Addition, in_commit
 from graphc.kernels.copies import copying
+from graphc.kernels.gpuir import walk
 from graphc.kernels.map_gpu import ALONE
 from graphc.kernels.plan import Plan
-from graphc.kernels.steps import Key, read_by
+from graphc.kernels.steps import Key, Product, read_by
 
 # A function of no more kernels and iterations than these is run by one block: it takes less time than a launch.
 MOST_KERNELS = 40
 MOST_WORK = 1 << 14
+
+# Nor of more statements: the compiler sees them all at once, and takes a minute for some thousands.
+MOST_STATEMENTS = 600
+
+# A function of no more commands is not recorded before its arrays come to the same places again.
+FEW_COMMANDS = 3
 
 # What a kernel can be given (32764 bytes since CUDA 12.1), with room for the ends of new values.
 MOST_ARGUMENTS = 2000
@@ -41,11 +49,12 @@ def instance(
     programs: Programs,
     constants: Mapping[Constant, Address],
     returned: int,
+    old: Sequence[Variable | None],
 ) -> Instance:
     """The commands of a plan for certain sizes; of a small function one launch."""
-    found = Instance(plan, numbers, device, programs, constants, returned)
+    found = Instance(plan, numbers, device, programs, constants, returned, old)
     if found.is_tiny:
-        found = Instance(plan, numbers, device, programs, constants, returned, alone=True)
+        found = Instance(plan, numbers, device, programs, constants, returned, old, alone=True)
     found.settle()
     return found
 
@@ -57,7 +66,8 @@ class Instance(Walk):
     results: the cells of the results; the first `returned` of them are handed back, the others are new values of
     shared variables.  free: those (by id) whose address is set by who calls.
     shapes, dtypes, nbytes_of: of the results; new: the dtypes and shapes of new values.
-    targets: the cells of where new values go.
+    targets: the cells of where new values go.  old: for each the input that has the value that is replaced, if any.
+    commits: the commands that write new values; what the others read is the same until then.
     """
 
     def __init__(
@@ -68,6 +78,7 @@ class Instance(Walk):
         programs: Programs,
         constants: Mapping[Constant, Address],
         returned: int,
+        old: Sequence[Variable | None],
         alone: bool = False,
     ) -> None:
         super().__init__(plan, numbers, device.processors, alone)
@@ -75,7 +86,11 @@ class Instance(Walk):
         self.programs = programs
         self.constants = constants
         self.commands: list[Command] = []
+        self.commits: list[Command] = []
+        self._into = self.commands
         self.returned = returned
+        self.targets = [Address() for _ in plan.results[returned:]]
+        self._updates = {} if alone else in_commit(plan, returned, old)
         self._launches: list[tuple[Prepared, RunKernel]] = []
         self._needs: dict[Key, tuple[Address, int]] = {}
         self._scratch: list[tuple[Address, int]] = []
@@ -83,7 +98,7 @@ class Instance(Walk):
         self._given: list[tuple[Address, Any]] = []
         self._inputs = {x: x.ndim for x in plan.schedule.graph.inputs}
         self.free: set[int] = set()
-        self.run()
+        self._run_steps()
         outputs = plan.schedule.graph.outputs
         self.shapes = [numbers.shape(x) for x in outputs]
         self.dtypes = [np.dtype(x.dtype) for x in outputs]
@@ -92,8 +107,9 @@ class Instance(Walk):
         self.nbytes_of = [math.prod(s) * d.itemsize for s, d in zip(self.shapes, self.dtypes, strict=True)]
         self.free |= {id(self._needs[k][0]) for k in map(self.place, plan.results[:returned]) if k in self._needs}
         self.inputs = [self.cells.get(self.place(x)) for x in plan.schedule.graph.inputs]
-        self.targets = [Address() for _ in self.results[returned:]]
-        if alone and not self.checks:
+        if not alone or self.checks:
+            self._copy_the_others()
+        else:
             self._commit()
 
     def _own(self, key: Key, is_returned: bool) -> Address:
@@ -122,6 +138,13 @@ class Instance(Walk):
         for new, target, nbytes in zip(self.results[first:], self.targets, self.nbytes_of[first:], strict=True):
             self._copy(target, new, nbytes)
 
+    def _copy_the_others(self) -> None:
+        """The new values that no command of the commit computes are copied."""
+        computed = {number for update in self._updates.values() for number in update.numbers}
+        first = self.returned
+        new = zip(self.results[first:], self.targets, self.nbytes_of[first:], strict=True)
+        self.commits += [Copy(target, cell, n) for i, (cell, target, n) in enumerate(new) if i not in computed]
+
     def settle(self) -> None:
         """Memory for everything; and all kernels compiled together: each a launch of its own, or all of them in one."""
         self._arrange()
@@ -138,14 +161,41 @@ class Instance(Walk):
 
     # ---- the walk ----
 
+    def _run_steps(self) -> None:
+        """All steps, those of the commit apart from the others."""
+        added = {i: u.addition for i, u in self._updates.items() if u.addition and self._is_large(u.addition.product)}
+        left_out = {addition.product for addition in added.values()}
+        for position, step in enumerate(self.plan.steps):
+            update = self._updates.get(position)
+            self.in_place = update is not None
+            self._into = self.commands if update is None else self.commits
+            if update is not None:
+                for number in update.numbers:
+                    self.cells[self.place(self.plan.results[self.returned + number])] = self.targets[number]
+            if update is not None and position in added:
+                self._add(added[position], self.targets[update.numbers[0]])
+            elif position not in left_out:
+                self.step(step)
+        self._into = self.commands
+
+    def _is_large(self, position: int) -> bool:
+        product = self.plan.steps[position]
+        return isinstance(product, Product) and not self.is_own(product)
+
+    def _add(self, addition: Addition, target: Address) -> None:
+        """A product that is added to an old value."""
+        product = self.plan.steps[addition.product]
+        assert isinstance(product, Product)
+        self.emit(self.multiply(product, target, addition.scale, self.address(addition.old)))
+
     def emit(self, command: Command) -> None:
         """Keep it."""
-        self.commands.append(command)
+        self._into.append(command)
 
     def emit_kernels(self, launches: list[tuple[Prepared, RunKernel]]) -> None:
         """Keep them; all are compiled together."""
         self._launches += launches
-        self.commands += [run for _, run in launches]
+        self._into += [run for _, run in launches]
 
     def memory(self, key: Key, nbytes: int) -> Address:
         """A cell, filled when all memory has been asked for."""
@@ -200,9 +250,12 @@ class Instance(Walk):
         last = len(self.plan.steps)
         kept = {self.place(key) for key in self.plan.results}
         spans: dict[Key, tuple[int, int]] = {}
+        products = {u.addition.product for u in self._updates.values() if u.addition}
         for position, step in enumerate(self.plan.steps):
+            end = last if position in self._updates or position in products else position
             for key in map(self.place, read_by(step)):
-                spans[key] = (spans.get(key, (position, position))[0], position)
+                first, until = spans.get(key, (position, position))
+                spans[key] = (first, max(until, end))
         lives: dict[Key, Life] = {}
         for key, (cell, nbytes) in self._needs.items():
             if key.ndim and id(cell) not in self.free:
@@ -221,12 +274,20 @@ class Instance(Walk):
         self.device.synchronize()
 
     @property
+    def is_long(self) -> bool:
+        """Whether it had better be recorded as soon as its arrays can be at fixed places."""
+        return len(self.commands) + len(self.commits) > FEW_COMMANDS
+
+    @property
     def is_tiny(self) -> bool:
         """Whether one block had better run everything: little work, and several launches."""
         launches = [p for p, _ in self._launches]
-        if not 1 < len(self.commands) <= MOST_KERNELS or len(launches) < len(self.commands):
+        count = len([c for c in (*self.commands, *self.commits) if not isinstance(c, Copy)])
+        if not 1 < count <= MOST_KERNELS or len(launches) < count or any(isinstance(c, Copy) for c in self.commands):
             return False
         if sum(len(run.arguments) for _, run in self._launches) > MOST_ARGUMENTS:
+            return False
+        if sum(len(list(walk(p.kernel.body))) for p in launches) > MOST_STATEMENTS:
             return False
         return sum(run.work for _, run in self._launches) <= MOST_WORK
 

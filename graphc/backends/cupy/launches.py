@@ -10,7 +10,7 @@ import numpy as np
 
 from graphc.backends.cupy.layout import Layout, extras
 from graphc.backends.cupy.render import render
-from graphc.kernels.gpuir import COLUMNS, GRID, SPLIT, GpuKernel, GpuStatement, Once, Spread, walk
+from graphc.kernels.gpuir import COLUMNS, GRID, GpuKernel, GpuStatement, Once, Spread, walk
 from graphc.kernels.loopir import Array, Kernel, Loop, Require, Size
 from graphc.kernels.map_gpu import mapped
 
@@ -22,9 +22,6 @@ MOST_SHARED = 40 * 1024
 
 # Iterations and elements up to here are counted in 32 bits; a step beyond the end must fit too.
 MOST_SMALL = 2**30
-
-# Rows that one block adds up, at least, where blocks share the rows of a column.
-FEWEST_ROWS = 16
 
 
 @dataclass(frozen=True)
@@ -54,7 +51,7 @@ class Prepared:
 
 @dataclass(frozen=True)
 class Sequel:
-    """The launches of a kernel, in order; `kept` are arrays of rank 0 that pass values between them."""
+    """The launches of a kernel, in order; `kept` are arrays that pass values between them."""
 
     launches: tuple[Prepared, ...]
     kept: tuple[Array, ...]
@@ -119,12 +116,7 @@ class _Preparer:
         wide, high = self.kernel.block
         most = self.processors * max(BLOCKS, BLOCKS * 256 // (wide * high))
         if top.over == COLUMNS:
-            across = max(-(-count // wide), 1)
-            parts = [s for s in top.body if isinstance(s, Spread) and s.over == SPLIT]
-            if not parts:
-                return min(across, most)
-            rows = max(self._count([axis.sizes for axis in s.axes]) for s in parts)
-            return across * max(1, min(-(-rows // (high * FEWEST_ROWS)), most // across))
+            return min(max(-(-count // wide), 1), most)
         each = wide * high if top.over == GRID else high
         return max(1, min(-(-count // each), most))
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -13,31 +12,31 @@ from graphc.backends.cupy.render import render_alone, translation_unit
 
 
 class Programs:
-    """The kernels that were compiled for one device."""
+    """The kernels that were compiled for one device.
+
+    Two threads may compile the same kernel; nobody waits here, for that might be a finaliser.
+    """
 
     def __init__(self, device: Device) -> None:
         self.device = device
         self._modules: dict[str, Module] = {}
-        self._lock = threading.Lock()
 
     def load(self, launches: Sequence[Prepared]) -> list[Any]:
         """The kernels of some launches, ready to be run."""
         names = [self.name(launch) for launch in launches]
-        with self._lock:
-            missing = {n: launch for n, launch in zip(names, launches, strict=True) if n not in self._modules}
-            if missing:
-                module = self.device.compile(source(missing))
-                self._modules.update(dict.fromkeys(missing, module))
-            return [self._modules[name][name] for name in names]
+        missing = {n: launch for n, launch in zip(names, launches, strict=True) if n not in self._modules}
+        if missing:
+            module = self.device.compile(source(missing))
+            self._modules.update(dict.fromkeys(missing, module))
+        return [self._modules[name][name] for name in names]
 
     def load_whole(self, launches: Sequence[Prepared]) -> Any:
         """One kernel that runs some launches one after the other, in one block."""
         text = whole_source(launches, "graphc_whole")
         name = f"graphc_{hashlib.sha256(text.encode()).hexdigest()[:16]}"
-        with self._lock:
-            if name not in self._modules:
-                self._modules[name] = self.device.compile(whole_source(launches, name))
-            return self._modules[name][name]
+        if name not in self._modules:
+            self._modules[name] = self.device.compile(whole_source(launches, name))
+        return self._modules[name][name]
 
     @staticmethod
     def name(launch: Prepared) -> str:

@@ -86,8 +86,8 @@ def render_alone(kernels: Sequence[tuple[GpuKernel, Layout]], name: str) -> str:
 
 
 def _head(name: str, threads: int, parameters: Sequence[str], shared_bytes: int) -> list[str]:
-    """How a function begins."""
-    head = f'extern "C" __global__ void __launch_bounds__({threads}) {name}({", ".join(parameters)}) {{'
+    """How a function begins.  One block a multiprocessor is enough: threads keep the registers they need."""
+    head = f'extern "C" __global__ void __launch_bounds__({threads}, 1) {name}({", ".join(parameters)}) {{'
     return [head, f"  __shared__ __align__(16) char shared[{shared_bytes}];"] if shared_bytes else [head]
 
 
@@ -302,8 +302,9 @@ class _Renderer:
 
     def _split_strides(self, s: Spread) -> None:
         k, total = self._counter(s)
-        start = "(ix)blockIdx.x / across * (ix)blockDim.y + (ix)threadIdx.y"
-        step = "(ix)gridDim.x / across * (ix)blockDim.y"
+        assert s.part is not None
+        start = f"{self.names[s.part]} * (ix)blockDim.y + (ix)threadIdx.y"
+        step = f"{self._product(s.part.sizes)} * (ix)blockDim.y"
         self._open(f"for (ix {k} = {start}; on && {k} < {total}; {k} += {step}) {{")
         self._decompose(s.axes, k)
 

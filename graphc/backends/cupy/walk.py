@@ -22,7 +22,7 @@ from graphc.backends.cupy.numbers import Numbers
 from graphc.graph.predicates import Choice, Predicate
 from graphc.graph.variable import Constant, Variable
 from graphc.kernels.launch import Launch
-from graphc.kernels.loopir import Kernel, Size
+from graphc.kernels.loopir import Array, Kernel, Size
 from graphc.kernels.plan import Plan
 from graphc.kernels.product import multiplied
 from graphc.kernels.steps import Assumed, Key, NotEmpty, Product, SameCount, SizesEqual, Step
@@ -57,6 +57,8 @@ class Walk(ABC):
         self.processors = processors
         self.cells: dict[Key, Address] = {}
         self.error = Address()
+        self.in_place = False
+        """Whether a kernel may write to where it reads."""
         self.taken: dict[Choice, bool | None] = {}
         self._known: dict[Variable, bool] = {}
 
@@ -110,6 +112,7 @@ class Walk(ABC):
         places = [self.place(key) for key in step.arrays]
         written = {p for p, a in zip(places, step.kernel.arrays, strict=True) if a in step.kernel.written}
         aliased = len(set(places)) < len(places) and bool(written)
+        aliased |= self.in_place
         kernel = step.kernel
         keys: dict[object, Key] = {
             **dict(zip(kernel.arrays, step.arrays, strict=True)),
@@ -121,7 +124,7 @@ class Walk(ABC):
     def kernel(self, kernel: Kernel, size_of: SizeOf, where: Callable[[Any], Address], aliased: bool = False) -> None:
         """The launches of a kernel, given where its parameters are."""
         sequel: Sequel = prepare(kernel, size_of, self.processors, aliased, self.alone)
-        kept = {a: self.scratch(8) for a in sequel.kept}
+        kept = {a: self.scratch(nbytes_of(a, size_of)) for a in sequel.kept}
         made = [
             (launch, self._run(launch, size_of, lambda x: kept[x] if x in kept else where(x)))
             for launch in sequel.launches
@@ -145,13 +148,22 @@ class Walk(ABC):
 
     def product(self, step: Product) -> None:
         """A product of matrices."""
+        if self.is_own(step):
+            self.launch(multiplied(step, self.plan.shapes))
+        else:
+            self.emit(self.multiply(step, self.address(step.node.outputs[0])))
+
+    def is_own(self, step: Product) -> bool:
+        """Whether a product is a kernel of our own."""
+        rows, columns = self.numbers.shape(step.node.outputs[0])
+        return rows * columns * self.numbers.shape(step.node.inputs[0])[1] <= MOST_OWN
+
+    def multiply(self, step: Product, target: Address, scale: float = 1.0, old: Address | None = None) -> Multiply:
+        """The command for a product, or for ``old + scale * product``."""
         (out,) = step.node.outputs
         rows, columns = self.numbers.shape(out)
-        if rows * columns * self.numbers.shape(step.node.inputs[0])[1] <= MOST_OWN:
-            self.launch(multiplied(step, self.plan.shapes))
-            return
         x, y = (self._operand(seen, v) for seen, v in zip((step.x, step.y), step.node.inputs, strict=True))
-        self.emit(Multiply(out.dtype, x, y, Operand(self.address(out), rows, columns, max(columns, 1))))
+        return Multiply(out.dtype, x, y, Operand(target, rows, columns, max(columns, 1)), scale, old)
 
     def _operand(self, seen: View, x: Variable) -> Operand:
         rows, columns = self.numbers.shape(x)
@@ -232,3 +244,9 @@ class Walk(ABC):
         SameCount: same_count, NotEmpty: not_empty,
     }  # fmt: skip
     """What each kind of step is."""
+
+
+def nbytes_of(array: Array, size_of: SizeOf) -> int:
+    """How much memory an array of a kernel takes."""
+    count = math.prod(n if isinstance(n, int) else size_of(n) for dims in array.sizes for n in dims)
+    return max(count, 1) * np.dtype(array.dtype).itemsize

@@ -1,0 +1,196 @@
+"""Which steps may run in the commit: they write new values of shared variables to where the old ones are.
+
+Such a step is a kernel of one nest of loops.  It reads an old value only where it writes the new one, and nobody reads
+what it writes.  Of the other values that the commit replaces it reads none, so that any order within the commit is
+right.  A product of matrices that is only added to an old value, times a number, becomes one with the addition.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from graphc.graph.variable import Constant, Variable
+from graphc.kernels.launch import Launch
+from graphc.kernels.loopir import (
+    Array,
+    Extent,
+    Kernel,
+    Let,
+    Load,
+    Loop,
+    Number,
+    Position,
+    Statement,
+    Store,
+    Value,
+)  # fmt: skip
+from graphc.kernels.nests import nest_of
+from graphc.kernels.plan import Plan
+from graphc.kernels.steps import Key, Product, read_by
+
+
+@dataclass(frozen=True)
+class Addition:
+    """``new = old + scale * product``; product: the position of the step that multiplies."""
+
+    product: int
+    scale: float
+    old: Variable
+
+
+@dataclass(frozen=True)
+class Update:
+    """A step of the commit: the new values that it writes, by number, and what it is if it adds a product."""
+
+    numbers: tuple[int, ...]
+    addition: Addition | None
+
+
+def in_commit(plan: Plan, returned: int, old: Sequence[Variable | None]) -> dict[int, Update]:
+    """The steps that may run in the commit, by their position.
+
+    returned: how many of the plan's results are not new values; old: for each new value the input that has the old
+    one, if any.
+    """
+    return _Finder(plan, returned, old).run()
+
+
+class _Finder:
+    def __init__(self, plan: Plan, returned: int, old: Sequence[Variable | None]) -> None:
+        self.plan = plan
+        self.users: dict[Key, set[int]] = defaultdict(set)
+        """The positions of the steps that read or write an array or a number."""
+        for position, step in enumerate(plan.steps):
+            for key in read_by(step):
+                self.users[self.home(key)].add(position)
+        self.tenants: dict[Key, list[Key]] = defaultdict(list)
+        """The arrays that are in a memory one after the other."""
+        for key in self.users:
+            self.tenants[plan.regions.get(key, key)].append(key)
+        results = [self.home(key) for key in plan.results]
+        self.times = Counter(results)
+        self.new = {key: number for number, key in enumerate(results[returned:])}
+        self.old = {self.home(x): number for number, x in enumerate(old) if x is not None}
+
+    def home(self, key: Key) -> Key:
+        """Where something is: a reshaped array is in the memory of another."""
+        return self.plan.home.get(key, key) if isinstance(key, Variable) else key
+
+    def run(self) -> dict[int, Update]:
+        """All that may."""
+        found = {}
+        for position, step in enumerate(self.plan.steps):
+            if isinstance(step, Launch):
+                numbers = self.numbers(position, step)
+                if numbers:
+                    found[position] = Update(numbers, self.addition(position, step))
+        return found
+
+    def stays(self, position: int, keys: Iterable[Key]) -> bool:
+        """Whether what a step reads is the same in the commit: in memory that nobody else gets afterwards."""
+        for key in keys:
+            for tenant in self.tenants[self.plan.regions.get(key, key)]:
+                if tenant is not key and max(self.users[tenant]) > position:
+                    return False
+        return True
+
+    def numbers(self, position: int, step: Launch) -> tuple[int, ...]:
+        """The new values that a step writes, if it may run in the commit."""
+        stores = elementwise(step.kernel)
+        numbers = list(map(self.home, (*step.scalars, *step.sizes)))
+        arrays = dict(zip(step.kernel.arrays, map(self.home, step.arrays), strict=True))
+        if not stores or not self.old.keys().isdisjoint(numbers) or not self.stays(position, arrays.values()):
+            return ()
+        written: dict[int, Store] = {}
+        for store in stores:
+            key = arrays[store.array]
+            if key not in self.new or self.times[key] > 1 or self.users[key] != {position}:
+                return ()
+            written[self.new[key]] = store
+        for load in (s for s in step.kernel.statements() if isinstance(s, Load)):
+            number = self.old.get(arrays[load.array])
+            if number is not None and (number not in written or not same_place(load, written[number])):
+                return ()
+        return tuple(written)
+
+    def addition(self, position: int, step: Launch) -> Addition | None:
+        """What is added, if that is a product that nobody else reads."""
+        found = added(step)
+        if found is None:
+            return None
+        arrays = dict(zip(step.kernel.arrays, map(self.home, step.arrays), strict=True))
+        old, made = arrays[found.base], arrays[found.term]
+        before = self.users[made] - {position}
+        if old not in self.old or made in self.times or len(before) != 1:
+            return None
+        (number,) = before
+        product = self.plan.steps[number]
+        if not isinstance(product, Product) or product.node.outputs[0] is not made:
+            return None
+        factors = [self.home(product.x.base), self.home(product.y.base)]
+        if not self.old.keys().isdisjoint(factors) or not self.stays(number, factors):
+            return None
+        assert isinstance(old, Variable)
+        return Addition(number, found.scale, old)
+
+
+def elementwise(kernel: Kernel) -> list[Store]:
+    """What a kernel stores, if it is one nest of loops in which each iteration stores to a place of its own."""
+    *before, last = kernel.body
+    if kernel.outputs or not isinstance(last, Loop) or not all(isinstance(s, Number | Let | Extent) for s in before):
+        return []
+    nest = nest_of(last)
+    if nest.carries or not all(isinstance(s, Load | Let | Number | Extent | Position | Store) for s in nest.body):
+        return []
+    stores = [s for s in nest.body if isinstance(s, Store)]
+    apart = all(len(s.index) == len(nest.axes) and set(s.index) == set(nest.axes) for s in stores)
+    loaded = {s.array for s in nest.body if isinstance(s, Load)}
+    return stores if apart and loaded.isdisjoint(s.array for s in stores) else []
+
+
+def same_place(load: Load, store: Store) -> bool:
+    """Whether a load reads the element that a store writes, if both arrays are the same memory."""
+    return load.index == store.index and load.array.sizes == store.array.sizes
+
+
+class Added(NamedTuple):
+    """``base + scale * term``, element by element."""
+
+    base: Array
+    term: Array
+    scale: float
+
+
+def added(step: Launch) -> Added | None:
+    """What a kernel computes, if it is ``a + c * b`` or ``a - c * b`` with a known number."""
+    stores = elementwise(step.kernel)
+    if len(stores) != 1:
+        return None
+    (store,) = stores
+    made: dict[Value, Statement] = {s.out: s for s in step.kernel.statements() if isinstance(s, Let | Load | Number)}
+    pairs = zip(step.kernel.scalars, step.scalars, strict=True)
+    numbers = {s: float(v.data) for s, v in pairs if isinstance(v, Constant)}
+    numbers |= {x: float(s.number) for x, s in made.items() if isinstance(s, Number)}
+
+    def element(x: Value) -> Array | None:
+        s = made.get(x)
+        return s.array if isinstance(s, Load) and same_place(s, store) and x.dtype == store.value.dtype else None
+
+    def scaled(x: Value) -> tuple[Array | None, float]:
+        match made.get(x):
+            case Let(op=op, args=(left, right)) if op.name == "mul":
+                number, value = (left, right) if left in numbers else (right, left)
+                return element(value), numbers.get(number, 0.0)
+        return element(x), 1.0
+
+    match made.get(store.value):
+        case Let(op=op, args=(left, right)) if op.name in ("add", "sub"):
+            sign = 1.0 if op.name == "add" else -1.0
+            for one, other in [(left, right), (right, left)][: 2 if op.name == "add" else 1]:
+                base, (term, scale) = element(one), scaled(other)
+                if base is not None and term is not None and base is not term and scale:
+                    return Added(base, term, sign * scale)
+    return None

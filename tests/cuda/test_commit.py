@@ -1,0 +1,126 @@
+"""Updates in the commit: written to where the old values are, and what must not be."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+import graphc.tensor as T
+from benchmarks.native import FLOAT32_MLP, mlp_data, mlp_function
+from graphc import function, shared
+from graphc.backends.cupy.chosen import standing_in
+from graphc.backends.cupy.commands import Multiply, RunKernel
+from tests.cuda.host_device import HostDevice, compiler
+
+pytestmark = pytest.mark.skipif(compiler() is None, reason="g++ compiles the kernels for the CPU")
+
+N = 140  # products of such matrices are cuBLAS's, and one block does not run all
+RATE = 0.01
+
+Updates = Callable[[Any, Any, Any, Any], dict[Any, Any]]
+
+# Of matrices w and v, given matrices x and y: the updates, and how many products and kernels run in the commit.
+CASES: dict[str, tuple[Updates, tuple[int, int]]] = {
+    "a step": (lambda w, v, x, y: {w: w - RATE * T.dot(x.T, y)}, (1, 0)),
+    "a step up": (lambda w, v, x, y: {w: T.dot(x, y.T) * RATE + w}, (1, 0)),
+    "a product is added": (lambda w, v, x, y: {w: w + T.dot(x, y), v: v - T.dot(y, x)}, (2, 0)),
+    "elementwise": (lambda w, v, x, y: {w: w - RATE * T.tanh(x), v: v * y}, (0, 2)),
+    "momentum": (lambda w, v, x, y: {v: 0.9 * v - RATE * x, w: w + 0.9 * v - RATE * x}, (0, 1)),
+    "nothing old": (lambda w, v, x, y: {w: x * y + 1}, (0, 1)),
+    "the product is read twice": (lambda w, v, x, y: {w: w - T.dot(x, y), v: T.exp(T.dot(x, y) * 1e-3)}, (0, -1)),
+    "not minus it": (lambda w, v, x, y: {w: T.dot(x, y) - w}, (0, 1)),
+    "a factor is replaced": (lambda w, v, x, y: {w: w - RATE * T.dot(v, y), v: v + 1}, (0, -1)),
+    "a factor is the variable": (lambda w, v, x, y: {w: w - RATE * T.dot(w, w)}, (0, -1)),
+    "transposed": (lambda w, v, x, y: {w: w.T + x}, (0, 0)),
+    "of each other": (lambda w, v, x, y: {w: v + x, v: w + x}, (0, -1)),
+    "twice the same": (lambda w, v, x, y: {w: w + x, v: w + x}, (0, -1)),
+}  # fmt: skip
+
+
+@pytest.fixture(autouse=True)
+def device() -> Iterator[HostDevice]:
+    with standing_in(HostDevice(late=True)) as made:
+        yield made
+
+
+def instance_of(f: Any) -> Any:
+    """What the last call ran."""
+    return f._latest.executable._last.instance
+
+
+def counted(f: Any) -> tuple[int, int]:
+    """How many products and kernels of the last call ran in the commit."""
+    commits = instance_of(f).commits
+    return tuple(sum(isinstance(c, kind) for c in commits) for kind in (Multiply, RunKernel))  # type: ignore[return-value]
+
+
+@pytest.mark.parametrize("checked", [False, True], ids=["", "checked"])
+@pytest.mark.parametrize("arguments", ["host", "device", "live"])
+@pytest.mark.parametrize("case", CASES)
+def test_updates_are_those_of_numpy(device: HostDevice, case: str, arguments: str, checked: bool) -> None:
+    """Also where an argument is the very memory that is replaced, and if something is checked before."""
+    rng = np.random.default_rng(0)
+    a, b, start = rng.normal(size=(3, N, N))
+    made: list[Any] = []
+    for backend in ("numpy", "cupy"):
+        w, v = shared(start, "w"), shared(start * 2, "v")
+        x, y, i = *T.dmatrices("x", "y"), T.lvector("i")
+        updates, _ = CASES[case]
+        outputs = [i.sum(), w[i].sum() if checked else w[1].sum()]
+        f = function([x, y, i], outputs, updates=updates(w, v, x, y), backend=backend, on_unused_input="ignore")
+        made.append((f, w, v))
+    (reference, *expected), (f, w, v) = made
+    for _ in range(4):
+        first: Any = a
+        if arguments == "live":
+            first = w.get_value(borrow=True, return_internal_type=True)
+        given = [first, b] if arguments == "host" else [first if arguments == "live" else device.asarray(a), b]
+        wanted = reference(w.get_value() if arguments == "live" else a, b, [1, 2])
+        found = f(*given, [1, 2])
+        for got, want in zip(found, wanted, strict=True):
+            np.testing.assert_allclose(getattr(got, "get", lambda got=got: got)(), want, rtol=1e-12, atol=1e-12)
+        for got, want in zip((w, v), expected, strict=True):
+            np.testing.assert_allclose(got.get_value(), want.get_value(), rtol=1e-12, atol=1e-12)
+    products, kernels = CASES[case][1]
+    assert counted(f)[0] == products
+    assert kernels < 0 or counted(f)[1] == kernels
+    before = w.get_value(), v.get_value()
+    if checked:
+        with pytest.raises(IndexError):
+            f(a, b, [N])
+        for got, want in zip((w, v), before, strict=True):
+            np.testing.assert_array_equal(got.get_value(), want)
+
+
+def test_new_values_are_where_the_old_ones_were(device: HostDevice) -> None:
+    w, x = shared(np.zeros((N, N)), "w"), T.dmatrix("x")
+    f = function([x], updates={w: w + T.dot(x, x)}, backend="cupy")
+    f(np.eye(N))
+    there = w.get_value(borrow=True, return_internal_type=True)
+    for i in range(2, 5):
+        f(np.eye(N))
+        np.testing.assert_array_equal(there.get(), i * np.eye(N))
+    mine = device.asarray(np.eye(N))
+    w.set_value(mine, borrow=True)
+    f(np.eye(N))
+    np.testing.assert_array_equal(w.get_value(), 2 * np.eye(N))
+    np.testing.assert_array_equal(mine.get(), np.eye(N), "a function does not write into the user's memory")
+
+
+def test_the_nodes_of_a_training_step(device: HostDevice) -> None:
+    """784-512-512-10, batch 128: eight products, of which three go straight into the weights."""
+    x, y, start = mlp_data(FLOAT32_MLP, 128)
+    f = mlp_function(start, {"backend": "cupy"})
+    given = device.asarray(x), device.asarray(y)
+    for _ in range(2):
+        f(*given)
+    made = instance_of(f)
+    assert sum(isinstance(c, Multiply) for c in made.commands) == 5
+    assert counted(f) == (3, 3)
+    assert f._latest.executable.nodes <= MOST_NODES
+
+
+MOST_NODES = 21
