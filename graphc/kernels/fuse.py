@@ -25,6 +25,7 @@ from graphc.graph.variable import Apply, Variable
 from graphc.kernels.drafts import Draft, Drafter, same_shape, same_size, without_ones
 from graphc.kernels.groups import INDEXED, INNER, OUTER, WHOLE, Axes, Decide, Group, Item, Member, Placed, Single
 from graphc.kernels.shapes import Shapes
+from graphc.kernels.views import view
 from graphc.ops.cost import is_cheap
 from graphc.ops.declare import Elementwise
 from graphc.ops.shape import DimShuffle, ShapeOf
@@ -41,6 +42,22 @@ def _is_one_step(x: Variable) -> bool:
     assert x.owner is not None
     arrays = [y for y in x.owner.inputs if y.ndim]
     return isinstance(x.owner.op, Elementwise) and is_cheap(x) and len(arrays) <= 1 and x.ndim > 0
+
+
+def _without_last_ones(shape: Shape) -> Shape:
+    """A shape up to its last size that is not 1."""
+    while shape and shape[-1] == 1:
+        shape = shape[:-1]
+    return shape
+
+
+def _read_by(item: Item) -> list[Variable]:
+    """What an item reads of others; who reads a view reads what it is a view of."""
+    if isinstance(item, Decide):
+        return [item.choice.condition]
+    if isinstance(item, Single):
+        return [] if isinstance(item.node.op, DimShuffle) else [view(x).base for x in item.node.inputs]
+    return [base for member in item.members for base, _ in member.reads if base not in item.placed]
 
 
 class Fuser:
@@ -131,6 +148,42 @@ class Fuser:
         """What comes from now on runs after all that is there."""
         self._first = len(self.items)
 
+    def sink(self) -> None:
+        """Move groups whose results only one later group reads into that one, where they need no memory."""
+        readers: dict[Variable, set[int]] = {}
+        for position, item in enumerate(self.items):
+            for x in _read_by(item):
+                readers.setdefault(x, set()).add(position)
+        for position, group in reversed(list(enumerate(self.items))):
+            if isinstance(group, Group) and group.members and all(x.ndim for x in group.placed):
+                made = [x for x in group.placed if self.home[x] == position]
+                read = {p for x in made for p in readers.get(x, ())} - {position}
+                reads = _read_by(group)
+                if len(read) == 1 and self._sink_into(group, self.items[read.pop()]):
+                    for x in reads:
+                        readers[x].discard(position)
+                        readers[x].add(self.home[made[0]])
+                    group.clear()
+
+    def _sink_into(self, group: Group, later: Item) -> bool:
+        """Move a group into one that comes later, if it can run there."""
+        if not isinstance(later, Group) or later.when != group.when or not self._fits_rows(group, later):
+            return False
+        made = Group(later.domain, later.when, later.position, later.split)
+        if not all(self._join(made, self.drafter.draft(node)) for node in dict.fromkeys((*group.nodes, *later.nodes))):
+            return False
+        later.restore(made)
+        for node in group.nodes:
+            if self.home[node.outputs[0]] == group.position:
+                self._settle(node, later.position)
+        return True
+
+    def _fits_rows(self, group: Group, later: Group) -> bool:
+        """Whether a group has the domain of another one, or that of its rows."""
+        if same_shape(group.domain, later.domain):
+            return True
+        return bool(later.split) and same_shape(_without_last_ones(group.domain), later.domain[: later.split])
+
     def _single(self, node: Apply, when: Predicate) -> None:
         self.items.append(Single(node, when))
         self._settle(node, len(self.items) - 1)
@@ -191,14 +244,11 @@ class Fuser:
 
     def _is_about_rows(self, later: Group, group: Group) -> bool:
         """Whether a group has the domain of another's rows, and needs nothing that is made after that one."""
-        rows = later.domain
-        while rows and rows[-1] == 1:
-            rows = rows[:-1]
         return (
             bool(later.members)
             and later.split is None
             and not later.sealed
-            and same_shape(rows, group.domain[: group.split])
+            and same_shape(_without_last_ones(later.domain), group.domain[: group.split])
             and all(
                 self.home.get(base, -1) <= group.position
                 for member in later.members

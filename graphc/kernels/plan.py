@@ -336,6 +336,8 @@ class _Planner:
         assert not waiting, f"sizes are never compared: {waiting}"
         for choice in undecided:
             fuser.decide(choice)
+        if self.fuses:
+            fuser.sink()
         return fuser, at
 
     @staticmethod
