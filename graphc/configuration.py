@@ -10,7 +10,6 @@ variable ``GRAPHC_FLAGS="floatX=float32,mode=FAST_COMPILE"`` (``THEANO_FLAGS`` i
 
 from __future__ import annotations
 
-import configparser
 import contextlib
 import operator
 import os
@@ -184,6 +183,8 @@ def load() -> Configuration:
     config = Configuration()
     path = Path(os.environ.get("GRAPHC_RC", "~/.graphcrc")).expanduser()
     if path.is_file():
+        import configparser  # few have a file
+
         parser = configparser.ConfigParser(interpolation=None)
         parser.optionxform = str  # type: ignore[assignment,method-assign]
         parser.read(path, encoding="utf-8")

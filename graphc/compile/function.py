@@ -6,6 +6,7 @@ import itertools
 import keyword
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import Any
 
 from graphc.backends.base import Callee, Calling, Executable, FastEntry, GuardFailed
@@ -107,6 +108,11 @@ class Function(Callee):
     @trust_input.setter
     def trust_input(self, value: bool) -> None:
         self._trust_input = bool(value)
+        self.__dict__.pop("_entry", None)
+
+    @cached_property
+    def _entry(self) -> Callable[..., Any]:
+        """The way in and out by Python; where calls go straight into machine code, hardly any needs it."""
         spec = self._spec
         entry = Entry(
             [e.variable.type for e in spec.inputs],
@@ -114,10 +120,10 @@ class Function(Callee):
             [out.type for out in (*spec.outputs, *(new for _, new in spec.updates))],
             self._targets(),
             spec.form,
-            check=not value or bool(self._state_cells),
+            check=not self._trust_input or bool(self._state_cells),
             on_host=not hasattr(self._latest.executable, "described"),
         ).compile(self)
-        self._entry = entry if self.profile is None else self.profile.timed(entry)
+        return entry if self.profile is None else self.profile.timed(entry)
 
     # ---- calling ----
 

@@ -98,6 +98,8 @@ def _key(statement: Statement, written: frozenset[Array]) -> object:
 
 def _renamed(statement: Statement, same: dict[Value, Value]) -> Statement:
     """A statement in terms of the values that are kept."""
+    if same.keys().isdisjoint(uses(statement)):
+        return statement
 
     def place(i: Index) -> Index:
         if isinstance(i, Shifted):

@@ -24,6 +24,7 @@ from graphc.backends.llvm.support import (
 )
 from graphc.backends.llvm.target import Target
 from graphc.kernels.launch import Launch
+from graphc.kernels.steps import Assumed, SizesEqual
 
 # A function of no more kernels and statements than these is compiled as one piece of code.
 MOST_INLINED = 6
@@ -126,17 +127,18 @@ def _inlined(parts: Sequence[Part], encoder: Encoder) -> list[Routine]:
                     f"  %h{i} = call i1 @holds(ptr %frame, ptr @{name}_when)",
                     f"  br i1 %h{i}, label %run{i}, label %next{i}", f"run{i}:",
                 ]  # fmt: skip
-            if isinstance(step, Launch):
+            if isinstance(step, SizesEqual | Assumed):
+                lines += _differ(i, *encoder.words(step))
+            elif isinstance(step, Launch):
                 functions.append(function(step.kernel, encoder.target, name, encoder.words(step)))
-                call = f"@{name}(ptr %frame)"
+                lines.append(f"  %s{i} = call i32 @{name}(ptr %frame)")
             else:
                 made = encoder.encoded(step)
                 symbols[f"graphc_{made.name}"] = made.address
                 data.append(_words_at(name, made.words))
-                call = f"@graphc_{made.name}(ptr %frame, ptr @{name})"
+                lines.append(f"  %s{i} = call i32 @graphc_{made.name}(ptr %frame, ptr @{name})")
             lines += [
-                f"  %s{i} = call i32 {call}", f"  %f{i} = icmp ne i32 %s{i}, 0",
-                f"  br i1 %f{i}, label %failed{i}, label %next{i}",
+                f"  %f{i} = icmp ne i32 %s{i}, 0", f"  br i1 %f{i}, label %failed{i}, label %next{i}",
                 f"failed{i}:", f"  %k{i} = icmp sgt i32 %s{i}, 0",
                 f"  %r{i} = select i1 %k{i}, i32 {i + 1}, i32 %s{i}", f"  ret i32 %r{i}", f"next{i}:",
             ]  # fmt: skip
@@ -147,6 +149,15 @@ def _inlined(parts: Sequence[Part], encoder: Encoder) -> list[Routine]:
     code = linked(module(functions, encoder.target), encoder.target, names, symbols)
     encoder.kept.append(code)
     return [Routine(Direct(code[name]), code[name]) for name in names]
+
+
+def _differ(i: int, left: int, right: int) -> list[str]:
+    """Whether two words of the frame differ: a check of sizes, in place."""
+    return [
+        f"  %x{i}.at = getelementptr i64, ptr %frame, i64 {left}", f"  %x{i} = load i64, ptr %x{i}.at",
+        f"  %y{i}.at = getelementptr i64, ptr %frame, i64 {right}", f"  %y{i} = load i64, ptr %y{i}.at",
+        f"  %d{i} = icmp ne i64 %x{i}, %y{i}", f"  %s{i} = zext i1 %d{i} to i32",
+    ]  # fmt: skip
 
 
 def _words_at(name: str, numbers: Sequence[int]) -> str:

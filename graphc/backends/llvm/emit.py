@@ -10,7 +10,8 @@ Arithmetic is IEEE's, without any fast-math flag: what the user wrote is what is
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from functools import cache, cached_property
 
 from graphc.backends.llvm.target import Target
 
@@ -54,7 +55,7 @@ class Kind:
         """Whether elements are signed integers."""
         return self.dtype.startswith("int")
 
-    @property
+    @cached_property
     def suffix(self) -> str:
         """The ending of an intrinsic's name for this type: ``f64``, ``v8f64``, ``v4i32``."""
         scalar = f"f{self.bits}" if self.is_float else f"i{self.bits}"
@@ -62,15 +63,23 @@ class Kind:
 
     def of(self, dtype: str) -> Kind:
         """As many elements of another dtype."""
-        return replace(self, dtype=dtype)
+        return _kind(dtype, self.lanes)
 
     @property
     def integers(self) -> Kind:
         """As many signed integers of the same width: what the bits of floats are read as."""
         return self.of(f"int{self.bits}")
 
-    def __str__(self) -> str:
+    @cached_property
+    def _text(self) -> str:
         return self.element if self.lanes == 1 else f"<{self.lanes} x {self.element}>"
+
+    def __str__(self) -> str:
+        return self._text
+
+
+# Every instruction asks for some: those that follow from others are made once.
+_kind = cache(Kind)
 
 
 @dataclass(frozen=True)

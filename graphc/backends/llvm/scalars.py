@@ -264,6 +264,24 @@ class ScalarRenderer:
             for old, new in zip(states, after, strict=True)
         ]
 
+    def _either(
+        self, condition: Value, yes: Callable[[], Sequence[Value]], no: Callable[[], Sequence[Value]]
+    ) -> list[Value]:
+        """Registers that are computed in one way or in another."""
+        first, second, done = self._label("yes"), self._label("no"), self._label("done")
+        self.b.write(f"br {condition}, label %{first}, label %{second}")
+        ways = []
+        for label, way in ((first, yes), (second, no)):
+            self._start(label)
+            ways.append((way(), self.block))
+            self.b.write(f"br label %{done}")
+        self._start(done)
+        (left, after_left), (right, after_right) = ways
+        return [
+            self.b.let(x.kind, f"phi {x.kind} [ {x.text}, %{after_left} ], [ {y.text}, %{after_right} ]")
+            for x, y in zip(left, right, strict=True)
+        ]
+
     def _let(self, statement: Let, args: Sequence[Value], outlined: bool = False) -> Value:
         exponent = self.numbers.get(statement.args[-1]) if statement.op.name == "pow" else None
         return spell(self.b, statement.op, args, statement.out.dtype, exponent, outlined)

@@ -2,16 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import TypeAlias
 
 from graphc.backends.llvm.accumulate import BLOCK, Accumulator, State, accumulator, across, combine, compensated
 from graphc.backends.llvm.emit import ITEMSIZE, Kind, Value
 from graphc.backends.llvm.scalars import I64, MEMORY, ScalarRenderer
 from graphc.backends.llvm.spelling import VECTOR_MATH
 from graphc.kernels import loopir
-from graphc.kernels.loopir import Accumulate, Array, Axis, Carry, Index, Let, Load, Loop, Output, Shifted, Store
+from graphc.kernels.loopir import (
+    Accumulate,
+    Array,
+    Axis,
+    Carry,
+    Index,
+    Let,
+    Load,
+    Loop,
+    Output,
+    Shifted,
+    Statement,
+    Store,
+)  # fmt: skip
 from graphc.kernels.neutral import neutral
+
+Rows: TypeAlias = "dict[tuple[Array, tuple[Index, ...]], str]"
+"""The addresses of what a loop reads and writes, at the start of its axis."""
 
 
 @dataclass
@@ -67,8 +84,8 @@ class VectorRenderer(ScalarRenderer):
         outer = [compensated() if is_sum else way for is_sum, way in zip(careful, ways, strict=True)]
 
         def body(at: Value, states: Sequence[State], mask: Value | None = None) -> list[State]:
-            again = mask is not None and not long
-            return self._vector_body(loop, Vector(loop.axis, at, lanes, mask, again), uniform, rows, ways, states)
+            vector = Vector(loop.axis, at, lanes, mask, outlined=mask is not None)
+            return self._vector_body(loop, vector, uniform, rows, ways, states)
 
         def opened(states: Sequence[State]) -> list[State]:
             """The states at the start of a block."""
@@ -85,16 +102,17 @@ class VectorRenderer(ScalarRenderer):
             ]
 
         masked = self.target.masked
-        long = masked and self._is_long(loop)
+        mask = self._mask(end, limit, lanes) if masked and _is_worth_sharing(loop, rows) else None
+
+        def shared(at: Value, states: Sequence[State]) -> list[State]:
+            is_whole = self.b.compare("slt", at, end)
+            vector = Vector(loop.axis, at, lanes, mask)
+            return self._shared_body(loop, is_whole, vector, uniform, rows, ways, states)
 
         def part(start: Value, stop: Value, states: Sequence[State]) -> list[State]:
-            """Some iterations: whole vectors, and the rest of the last one; of a long body there is one copy only."""
-            if long:
-
-                def under_mask(at: Value, states: Sequence[State]) -> list[State]:
-                    return body(at, states, self._mask(at, limit, lanes))
-
-                return self._counted(start, stop, lanes, states, under_mask)
+            """Some iterations: whole vectors, and the rest of the last one."""
+            if mask is not None:
+                return self._counted(start, stop, lanes, states, shared)
             whole = self.b.compare("slt", end, stop)
             last = self.b.select(whole, end, stop)
             states = self._counted(start, last, lanes, states, body)
@@ -120,10 +138,6 @@ class VectorRenderer(ScalarRenderer):
         count = limit if start.text == "0" else self.b.sub(limit, start)
         whole = self.b.binary("and", count, Value(str(-lanes), I64))
         return whole if start.text == "0" else self.b.add(start, whole)
-
-    def _is_long(self, loop: Loop) -> bool:
-        """Whether a body is so long that a second copy would take more time to compile than it saves."""
-        return sum(isinstance(s, Let) and s.op.name in VECTOR_MATH for s in loop.body) > 1
 
     def _mask(self, at: Value, limit: Value, lanes: int) -> Value:
         """Which lanes are still inside; some are."""
@@ -168,7 +182,7 @@ class VectorRenderer(ScalarRenderer):
         used.update(dict.fromkeys(c.value for c in loop.carries))
         return {x: self._splat(self.values[x], lanes) for x in used if x not in made}
 
-    def _rows(self, loop: Loop) -> dict[tuple[Array, tuple[Index, ...]], str]:
+    def _rows(self, loop: Loop) -> Rows:
         """The addresses of what the loop reads and writes, at the start of its axis."""
         rows = {}
         made = {s.out for s in loop.body if isinstance(s, _DEFINES)}
@@ -182,12 +196,49 @@ class VectorRenderer(ScalarRenderer):
         loop: Loop,
         vector: Vector,
         uniform: dict[loopir.Value, Value],
-        rows: dict[tuple[Array, tuple[Index, ...]], str],
+        rows: Rows,
         ways: Sequence[Accumulator],
         states: Sequence[State],
     ) -> list[State]:
         values = dict(uniform)
-        for s in loop.body:
+        self._vector_statements(loop.body, values, rows, vector)
+        return self._vector_steps(loop, values, vector, ways, states)
+
+    def _shared_body(
+        self,
+        loop: Loop,
+        is_whole: Value,
+        last: Vector,
+        uniform: dict[loopir.Value, Value],
+        rows: Rows,
+        ways: Sequence[Accumulator],
+        states: Sequence[State],
+    ) -> list[State]:
+        """A body for whole vectors and for the last one: only what it reads, writes and reduces is there twice."""
+        values = dict(uniform)
+        loads = [s for s in loop.body if isinstance(s, Load)]
+        stores = [s for s in loop.body if isinstance(s, Store | Accumulate)]
+        others = [s for s in loop.body if not isinstance(s, Load | Store | Accumulate)]
+
+        def read(vector: Vector) -> list[Value]:
+            self._vector_statements(loads, values, rows, vector)
+            return [values[s.out] for s in loads]
+
+        def written(vector: Vector) -> list[Value]:
+            self._vector_statements(stores, values, rows, vector)
+            return [x for state in self._vector_steps(loop, values, vector, ways, states) for x in state]
+
+        whole = replace(last, mask=None)
+        found = self._either(is_whole, lambda: read(whole), lambda: read(last))
+        values |= {s.out: x for s, x in zip(loads, found, strict=True)}
+        self._vector_statements(others, values, rows, whole)
+        registers = iter(self._either(is_whole, lambda: written(whole), lambda: written(last)))
+        return [tuple(next(registers) for _ in state) for state in states]
+
+    def _vector_statements(
+        self, statements: Iterable[Statement], values: dict[loopir.Value, Value], rows: Rows, vector: Vector
+    ) -> None:
+        for s in statements:
             if isinstance(s, Let):
                 values[s.out] = self._vector_let(s, values, vector)
             elif isinstance(s, loopir.Number):
@@ -206,10 +257,20 @@ class VectorRenderer(ScalarRenderer):
                 self._vector_store(s.array, s.index, rows[(s.array, s.index)], values[s.value], vector)
             elif isinstance(s, Accumulate):
                 self._add(s, rows[(s.array, s.index)], values[s.value], vector)
-        after = []
-        for carry, way, state in zip(loop.carries, ways, states, strict=True):
-            after.append(self._vector_step(carry, way, state, values, vector))
-        return after
+
+    def _vector_steps(
+        self,
+        loop: Loop,
+        values: dict[loopir.Value, Value],
+        vector: Vector,
+        ways: Sequence[Accumulator],
+        states: Sequence[State],
+    ) -> list[State]:
+        """One more vector into every reduction."""
+        return [
+            self._vector_step(carry, way, state, values, vector)
+            for carry, way, state in zip(loop.carries, ways, states, strict=True)
+        ]
 
     def _add(self, s: Accumulate, row: str, x: Value, vector: Vector) -> None:
         """Reduce a vector into elements of memory."""
@@ -340,6 +401,22 @@ class VectorRenderer(ScalarRenderer):
 
 
 _DEFINES = Let | Load | loopir.Number | loopir.Position | loopir.Extent
+
+
+def _is_worth_sharing(loop: Loop, rows: Rows) -> bool:
+    """Whether whole vectors and the last one share the body: vector math takes long to compile a second time.
+
+    All that the body reads must be known before it, and may be read before it writes.
+    """
+    written: set[Array] = set()
+    for s in loop.body:
+        if isinstance(s, loopir.Require):
+            return False
+        if isinstance(s, Load) and ((s.array, s.index) not in rows or s.array in written):
+            return False
+        if isinstance(s, Store | Accumulate):
+            written.add(s.array)
+    return any(isinstance(s, Let) and s.op.name in VECTOR_MATH for s in loop.body)
 
 
 def _axis(index: Index) -> Axis | None:
