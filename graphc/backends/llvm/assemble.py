@@ -146,7 +146,7 @@ def _inlined(parts: Sequence[Part], encoder: Encoder) -> list[Routine]:
     declared = tuple(f"declare {'i1' if symbol == 'holds' else 'i32'} @{symbol}(ptr, ptr)" for symbol in symbols)
     functions.append(Function("", (), declared))
     names = tuple(f"part{number}" for number in range(len(parts)))
-    code = linked(module(functions, encoder.target), encoder.target, names, symbols)
+    code = linked(module(functions, encoder.target), encoder.target, names, symbols, encoder.drafts)
     encoder.kept.append(code)
     return [Routine(Direct(code[name]), code[name]) for name in names]
 

@@ -20,9 +20,13 @@ _kept: dict[tuple[str, Target], Code] = {}
 _compiling = threading.Lock()
 
 
-def compiled(kernel: Kernel, target: Target) -> Code:
-    """The machine code of a kernel, as the function ``kernel``."""
-    return _found((kernel.text, target), lambda: link(render(kernel, target, "kernel"), target, ["kernel"]))
+def compiled(kernel: Kernel, target: Target, draft: bool = False) -> Code:
+    """The machine code of a kernel, as the function ``kernel``.  draft: whether a draft will do."""
+
+    def make() -> Code:
+        return link(render(kernel, target, "kernel"), target, ["kernel"], draft=draft)
+
+    return _found((kernel.text, target), make, draft)
 
 
 def compiled_share(shared: Shared, target: Target) -> Code:
@@ -33,14 +37,18 @@ def compiled_share(shared: Shared, target: Target) -> Code:
     return _found((key, target), lambda: link(module([share(shared, target, "kernel")], target), target, ["kernel"]))
 
 
-def linked(text: str, target: Target, exports: tuple[str, ...], symbols: dict[str, int]) -> Code:
-    """The machine code of a module's text."""
-    return _found((text, target), lambda: link(text, target, exports, symbols))
+def linked(
+    text: str, target: Target, exports: tuple[str, ...], symbols: dict[str, int], draft: bool = False
+) -> Code:
+    """The machine code of a module's text.  draft: whether a draft will do."""
+    return _found((text, target), lambda: link(text, target, exports, symbols, draft), draft)
 
 
-def _found(key: tuple[str, Target], make: Callable[[], Code]) -> Code:
+def _found(key: tuple[str, Target], make: Callable[[], Code], draft: bool = False) -> Code:
     with _compiling:
-        code = _kept.pop(key, None) or make()
+        code = _kept.pop(key, None)
+        if code is None or (code.is_draft and not draft):
+            code = make()
         _kept[key] = code
         if len(_kept) > MOST_KEPT:
             del _kept[next(iter(_kept))]

@@ -49,12 +49,14 @@ class Encoded:
 class Encoder:
     """Encodes the steps of a plan, whose memories lie where `layout` says.
 
-    threads: how many may share large work; kept: the machine code, which must live as long as it is used.
+    threads: how many may share large work; drafts: whether drafts of code will do for now.
+    kept: the machine code, which must live as long as it is used.
     """
 
-    def __init__(self, plan: Plan, layout: Layout, target: Target, threads: int) -> None:
+    def __init__(self, plan: Plan, layout: Layout, target: Target, threads: int, drafts: bool) -> None:
         self.plan = plan
         self.threads = threads
+        self.drafts = drafts
         self.layout = layout
         self.target = target
         self.kept: list[object] = []
@@ -74,7 +76,7 @@ class Encoder:
         if type(step) in _SUPPORTED:
             return support(self.target), _SUPPORTED[type(step)]
         if isinstance(step, Launch):
-            code, name = compiled(step.kernel, self.target), "kernel"
+            code, name = compiled(step.kernel, self.target, self.drafts), "kernel"
         elif isinstance(step, InShares):
             code, name = compiled_share(step.shared, self.target), "kernel"
         else:
@@ -83,6 +85,11 @@ class Encoder:
             code, name = product(dtype, self.target), f"product_{dtype}"
         self.kept.append(code)
         return code, name
+
+    @property
+    def has_drafts(self) -> bool:
+        """Whether any of the code is a draft."""
+        return any(isinstance(code, Code) and code.is_draft for code in self.kept)
 
     def words(self, step: Step) -> list[int]:
         """The words that the function of a step works on."""

@@ -55,7 +55,15 @@ check:
   %items = phi ptr [%single, %prepare], [%list_items, %have_list]
   %busy = get i64 %context:context.busy
   %is_busy = icmp ne i64 %busy, 0
-  br i1 %is_busy, label %give_up, label %read
+  br i1 %is_busy, label %give_up, label %ready_to_read
+ready_to_read:
+  %turn = get i64 %context:context.turn
+  %due = get i64 %context:context.due
+  %is_due = icmp eq i64 %turn, %due
+  br i1 %is_due, label %now_due, label %read
+now_due:
+  %finisher = get ptr %context:context.finish
+  br label %give_up
 read:
   %read_bytes = call i64 @read(ptr %context, ptr %args)
   %unread = icmp slt i64 %read_bytes, 0
@@ -152,7 +160,7 @@ out_of_memory:
   br label %give_up
 give_up:
   %chosen = phi ptr [%instead, %undone], [null, %failed], [null, %out_of_memory],
-                    [null, %check], [null, %read], [null, %before]
+                    [null, %check], [%finisher, %now_due], [null, %read], [null, %before]
   %has_list = icmp ne ptr %list, null
   br i1 %has_list, label %forget_list, label %slow
 forget_list:

@@ -41,13 +41,14 @@ from graphc.backends.llvm.work import IS_LARGE
 
 # The tables.  All fields are words; one whose name ends in _end is the address after a table.
 TABLES: dict[str, tuple[str, ...]] = {
-    # slow, large: what to call instead; limit: of bytes, beyond which work is large; python: whether the body runs
-    # Python code; count: of arguments, returned: of results; turn: which kept arrays come next; form, pack: how results
-    # are handed out; arena...: where the array for temporaries is kept, and its memory.
+    # slow, large, finish: what to call instead; limit: of bytes, beyond which work is large; due: the turn in which it
+    # is time to finish; python: whether the body runs Python code; count: of arguments, returned: of results; turn: how
+    # many calls there were, and so which kept arrays come next; form, pack: how results are handed out; arena...: where
+    # the array for temporaries is kept, and its memory.
     "context": tuple(
-        """busy slow large limit python frame prologue body count returned turn form pack arguments arguments_end
-        cells cells_end shared shared_end results results_end temporaries temporaries_end arena arena_object
-        arena_base arena_bytes arena_lent""".split()
+        """busy slow large limit due finish python frame prologue body count returned turn form pack
+        arguments arguments_end cells cells_end shared shared_end results results_end temporaries temporaries_end
+        arena arena_object arena_base arena_bytes arena_lent""".split()
     ),
     # descr, number, format: the dtype; scalar: the type of NumPy's scalars, or 0; convert: which Python numbers are
     # taken; slot: the address to fill; cell: the address in the cell of a shared variable; held: the array in it.

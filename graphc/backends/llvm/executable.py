@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import math
+import os
 from collections.abc import Sequence
 from functools import cached_property
 from typing import Any
@@ -16,7 +17,7 @@ from graphc.backends.llvm.crew import crew, threads
 from graphc.backends.llvm.encoder import Encoder
 from graphc.backends.llvm.frame import Layout, word_of
 from graphc.backends.llvm.link import assembly
-from graphc.backends.llvm.native import native_entry
+from graphc.backends.llvm.native import Others, native_entry
 from graphc.backends.llvm.parts import Callback, Part, partition
 from graphc.backends.llvm.program import Place, Program, Slot
 from graphc.backends.llvm.render import render
@@ -37,6 +38,12 @@ from graphc.kernels.shares import in_shares
 from graphc.kernels.steps import Assumed, Call, SizesEqual, Step
 from graphc.schedule.schedule import Schedule
 
+DRAFTS = os.name != "nt" and os.environ.get("GRAPHC_DRAFTS", "1") != "0"
+"""Whether code is at first a draft, which is made in a fifth of the time.  On Windows its frames might be too large."""
+
+DRAFT_CALLS = 8
+"""Calls of a draft, before the code is made with care."""
+
 
 class LlvmExecutable:
     """A plan as machine code.
@@ -53,9 +60,10 @@ class LlvmExecutable:
         self.at_large = at_large or any(isinstance(step, Call) for step in plan.steps)
         running = in_shares(plan, self.threads) if self.at_large else plan
         self._layout = Layout(running)
-        self._encoder = Encoder(running, self._layout, self.target, self.threads)
+        self._encoder = Encoder(running, self._layout, self.target, self.threads, DRAFTS and not self.at_large)
         self._parts = partition(running, self._layout)
         self._routines = (assembled_at_large if self.at_large else assembled)(self._parts, self._encoder)
+        self._runs_left = DRAFT_CALLS if self._encoder.has_drafts else -1
         self._results = [
             self._layout.place(key, plan.shape(x)) for key, x in zip(plan.results, schedule.graph.outputs, strict=True)
         ]
@@ -109,7 +117,22 @@ class LlvmExecutable:
 
     def entry(self, calling: Calling) -> FastEntry | None:
         """A way to call this executable without Python in between, if there is one."""
-        return None if self.program is None else native_entry(self.program, calling, large=lambda: self._larger.program)
+        if self.program is None:
+            return None
+        others = Others(lambda: self._larger.program, self._finished if self._runs_left >= 0 else None, DRAFT_CALLS)
+        return native_entry(self.program, calling, others=others)
+
+    def _finished(self) -> Program | None:
+        """The program, of which nothing is a draft any more."""
+        self._finish()
+        return self.program
+
+    def _finish(self) -> None:
+        """Have code that is worth its time, instead of drafts."""
+        self._encoder.drafts = False
+        self._routines = assembled(self._parts, self._encoder)
+        self._runs_left = -1
+        self.__dict__.pop("program", None)
 
     def _temporaries(self, part: Part) -> tuple[Place, ...]:
         """What a part allocates that is no result."""
@@ -120,6 +143,10 @@ class LlvmExecutable:
         """The results for the values of the schedule's inputs."""
         if self.at_large:
             crew.ready()
+        if self._runs_left >= 0:
+            self._runs_left -= 1
+            if self._runs_left < 0:
+                self._finish()
         frame = (ctypes.c_int64 * len(self._words))(*self._words)
         memories: dict[int, Any] = {}
         for place, value in zip(self._layout.inputs, values, strict=True):

@@ -22,11 +22,15 @@ _lock = threading.Lock()
 
 
 class Code:
-    """Linked machine code: the addresses of its functions.  They are valid as long as this object lives."""
+    """Linked machine code: the addresses of its functions.  They are valid as long as this object lives.
 
-    def __init__(self, tracker: Any, addresses: Mapping[str, int]) -> None:
+    is_draft: it was made in a hurry, and runs slower than it could.
+    """
+
+    def __init__(self, tracker: Any, addresses: Mapping[str, int], is_draft: bool) -> None:
         self._tracker = tracker
         self.addresses = dict(addresses)
+        self.is_draft = is_draft
 
     def __getitem__(self, name: str) -> int:
         return self.addresses[name]
@@ -61,32 +65,43 @@ def assembly(text: str, target: Target) -> str:
         return str(machine(target).emit_assembly(parsed(text, target)))
 
 
-def _object(text: str, target: Target) -> bytes:
-    """The object file of a module, as it was made before if it was."""
+def _object(text: str, target: Target, draft: bool) -> tuple[bytes, bool]:
+    """The object file of a module, as it was made before if it was; whether it is a draft, if that will do."""
     import llvmlite
 
     about = "\n".join([llvmlite.__version__, target.cpu, target.features, text])
-    name = f"{hashlib.sha256(about.encode()).hexdigest()}.o"
-    found = disk.read(name)
-    if found is None:
-        found = bytes(machine(target).emit_object(parsed(text, target)))
-        disk.write(name, found)
-        if next(_written) % 500 == 0:
-            disk.tidy()
-    return found
+    name = hashlib.sha256(about.encode()).hexdigest()
+    for ending in (".o", ".draft.o")[: 1 + draft]:
+        found = disk.read(name + ending)
+        if found is not None:
+            return found, ending == ".draft.o"
+    made = bytes(machine(target, not draft).emit_object(parsed(text, target)))
+    disk.write(name + (".draft.o" if draft else ".o"), made)
+    if next(_written) % 500 == 0:
+        disk.tidy()
+    return made, draft
 
 
-def link(text: str, target: Target, exports: Iterable[str], symbols: Mapping[str, int] | None = None) -> Code:
-    """Compile a module's text and link it: `exports` are its functions, `symbols` the addresses of what it calls."""
+def link(
+    text: str,
+    target: Target,
+    exports: Iterable[str],
+    symbols: Mapping[str, int] | None = None,
+    draft: bool = False,
+) -> Code:
+    """Compile a module's text and link it: `exports` are its functions, `symbols` the addresses of what it calls.
+
+    draft: whether code will do that takes a fifth of the time to make, and runs slower.
+    """
     import llvmlite.binding as llvm
 
     names = list(exports)
     with _lock:
-        emitted = _object(text, target)
+        emitted, is_draft = _object(text, target, draft)
         builder = llvm.JITLibraryBuilder().add_object_img(emitted)
         for name in names:
             builder.export_symbol(name)
         for name, address in (symbols or {}).items():
             builder.import_symbol(name, address)
         tracker = builder.add_current_process().link(_jit(), f"graphc{next(_serial)}")
-        return Code(tracker, {name: tracker[name] for name in names})
+        return Code(tracker, {name: tracker[name] for name in names}, is_draft)

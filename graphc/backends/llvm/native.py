@@ -6,6 +6,7 @@ import ctypes
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -67,16 +68,28 @@ class NativeEntry:
             context.kept[:] = [None] * len(context.kept)
 
 
+@dataclass(frozen=True)
+class Others:
+    """Programs that take the place of one; each is made when it is needed.
+
+    large: for large work, None if it is the same; finished: what is used after so many `calls`, None if this stays.
+    """
+
+    large: Callable[[], Program | None] = lambda: None
+    finished: Callable[[], Program | None] | None = None
+    calls: int = 0
+
+
 def native_entry(
-    program: Program, calling: Calling, atomic: bool = True, large: Callable[[], Program | None] = lambda: None
+    program: Program, calling: Calling, atomic: bool = True, others: Others | None = None
 ) -> NativeEntry | None:
     """An entry for the program, or None if there can be none: then the function is called through Python.
 
     calling.types are those of the first of the program's inputs, calling.shared are the rest; calling.targets receive
     the last of the program's results, the others are returned.  atomic: its body runs no Python code, so that it needs
-    neither the global lock nor, while it has it, the locks of cells.  large: makes the program for large work, if there
-    is another than this one.
+    neither the global lock nor, while it has it, the locks of cells.
     """
+    others = others or Others()
     way = os.environ.get(FORCED, "native")
     if way not in WAYS:
         raise ValueError(f"{FORCED}={way}: it is one of {', '.join(WAYS)}")
@@ -94,12 +107,38 @@ def native_entry(
         crew.ready()
         with exclusive:
             if len(contexts) == 1:
-                contexts.append(context_of(large() or program, calling, [], None, atomic, arrays))
+                contexts.append(context_of(others.large() or program, calling, [], None, atomic, arrays))
             return _called(code["call"], contexts[1])(*args)
+
+    def when_due(*args: Any) -> Any:
+        """Use the program that is finished from now on."""
+        finished = None if others.finished is None else others.finished()
+        _replace(contexts[0], program, finished or program)
+        return _called(code["call"], contexts[0])(*args)
 
     exclusive = Exclusive(cells)
     contexts.append(context_of(program, calling, cells, at_large, atomic, arrays))
+    if others.finished is not None:
+        _set_due(contexts[0], others.calls, when_due)
     return NativeEntry(code["call"], contexts)
+
+
+def _set_due(context: Context, calls: int, then: Callable[..., Any]) -> None:
+    """Have something else called once, after so many calls."""
+    context.owned = (*context.owned, then)
+    context.words[_HEADER["finish"]] = id(then)
+    context.words[_HEADER["due"]] = calls
+
+
+def _replace(context: Context, old: Program, new: Program) -> None:
+    """Run another program with the same frame; nothing is due any more.  No call is under way: we have the lock."""
+    start = len(_HEADER)
+    for i, (word, other) in enumerate(zip(old.words, new.words, strict=True)):
+        if word != other:
+            context.words[start + i] = other
+    context.words[_HEADER["prologue"]], context.words[_HEADER["body"]] = new.prologue, new.body
+    context.words[_HEADER["due"]] = -1
+    context.owned = (*context.owned, new)
 
 
 def _called(function: int, context: Context) -> Callable[..., Any]:
@@ -202,7 +241,7 @@ def context_of(
     owners = [None] * returned + list(calling.targets)
     header: dict[str, int] = {
         "slow": id(calling.slow), "large": id(large) if large else 0,
-        "limit": (LARGE if large else -1) if atomic else sys.maxsize, "python": not atomic,
+        "limit": (LARGE if large else -1) if atomic else sys.maxsize, "python": not atomic, "due": -1,
         "frame": At(start), "prologue": program.prologue, "body": program.body,
         "count": count, "returned": returned, "arena": items,
         "form": _FORMS[calling.form], "pack": id(calling.pack),

@@ -61,13 +61,18 @@ AVX2 = Target("haswell", "", 32, masked=True, fma=True)
 
 
 @cache
-def machine(target: Target) -> Any:
-    """LLVM's target machine."""
+def machine(target: Target, optimises: bool = True) -> Any:
+    """LLVM's target machine, which gives registers and orders instructions with care, or takes what comes first."""
     import llvmlite.binding as llvm
 
     llvm.initialize_native_target()
     llvm.initialize_native_asmprinter()
     found = llvm.Target.from_default_triple()
     return found.create_target_machine(
-        cpu=target.cpu, features=target.features, opt=2, codemodel="jitdefault", reloc="default", jit=True
+        cpu=target.cpu,
+        features=target.features,
+        opt=2 if optimises else 0,
+        codemodel="jitdefault",
+        reloc="default",
+        jit=True,
     )
