@@ -24,6 +24,7 @@ from graphc.backends.llvm.render import render
 from graphc.backends.llvm.spelling import spells, why_called
 from graphc.backends.llvm.support import NOT_TAKEN, TAKEN
 from graphc.backends.llvm.target import Target, host
+from graphc.backends.llvm.undisturbed import undisturbed
 from graphc.backends.llvm.work import IS_LARGE
 from graphc.backends.perform import explained, performer
 from graphc.errors import GraphcError
@@ -130,7 +131,7 @@ class LlvmExecutable:
     def _finish(self) -> None:
         """Have code that is worth its time, instead of drafts."""
         self._encoder.drafts = False
-        self._routines = assembled(self._parts, self._encoder)
+        self._routines = undisturbed(lambda: assembled(self._parts, self._encoder))
         self._runs_left = -1
         self.__dict__.pop("program", None)
 
@@ -253,7 +254,7 @@ class LlvmExecutable:
     @cached_property
     def _larger(self) -> LlvmExecutable:
         """The same schedule for large work."""
-        return LlvmExecutable(self.schedule, self.plan, self.target, at_large=True)
+        return undisturbed(lambda: LlvmExecutable(self.schedule, self.plan, self.target, at_large=True))
 
     @cached_property
     def _general(self) -> LlvmExecutable:
