@@ -114,7 +114,7 @@ class LlvmExecutable:
         entered = entries_at_large if self.at_large else entries
         words, prologue, body = entered(self._routines, self._words, self.target)
         results, temporaries = tuple(self._results), self._temporaries(second)
-        return Program(words, self._layout.inputs, results, temporaries, prologue, body, (self,))
+        return Program(words, self._layout.inputs, results, temporaries, prologue, body, (self, self._routines))
 
     def entry(self, calling: Calling) -> FastEntry | None:
         """A way to call this executable without Python in between, if there is one."""

@@ -95,6 +95,25 @@ def test_a_draft_is_replaced_while_other_threads_call() -> None:
     assert not is_draft(f)
 
 
+def test_calls_by_python_finish_code_that_calls_past_python_still_run() -> None:
+    """Who asks for a copy of an argument in another order goes by Python; the table of steps is needed further on."""
+    x, w = T.dmatrix("x"), T.dmatrix("w")
+    y = x
+    for i in range(9):
+        y = T.tanh(T.dot(w, y) + i)
+    f = function([x, w], y, backend="llvm")
+    (variant,) = f.variants.values()
+    made: Any = variant.executable
+    value = np.linspace(-2, 1, 36).reshape(6, 6)
+    expected = f(value, value)
+    for _ in range(DRAFT_CALLS + 2):
+        made.run([value, value])
+    assert not is_draft(f)
+    garbage = [np.full(200, -1) for _ in range(2_000)]  # where the table of the draft may have been
+    assert np.array_equal(f(value, value), expected)
+    assert len(garbage) == 2_000
+
+
 def test_what_fails_while_code_is_made_fails_that_call_only(monkeypatch: pytest.MonkeyPatch) -> None:
     w = shared(0.0, name="w")
     f = function([], w * 3, updates=[(w, w + 1)], backend="llvm")
