@@ -1,7 +1,9 @@
 """Fusion: which nodes run together in one kernel.
 
 The nodes of a schedule are taken in order, and each joins the earliest group in which it can run: one over the same
-domain, that comes after everything the node reads.  Groups run one after the other, so no circle can arise.
+domain, that comes after everything the node reads.  Groups run one after the other, so no circle can arise.  Two
+things are known only later, and put right then: that a group goes by rows, so that it takes in what others compute for
+its rows (`_absorb`); and that only one later group reads what a group makes, so that it moves there (`sink`).
 
 A group has a *domain*, the axes its loops run over, and a *split* that parts them into outer and inner axes:
 

@@ -157,6 +157,23 @@ def test_what_is_computed_for_rows_joins_a_group_that_comes_to_go_by_rows_later(
     np.testing.assert_allclose(f(*values), expected, rtol=1e-5, atol=1e-8)
 
 
+def test_what_only_a_later_kernel_reads_is_computed_there() -> None:
+    """The labels of a network come before its products, and the matrix made of them is never in memory."""
+    x, w, y = T.dmatrix("x"), T.dmatrix("w"), T.lvector("y")
+    loss = T.nnet.categorical_crossentropy(T.nnet.softmax(x.dot(w)), y).mean()
+    f = function([x, w, y], T.grad(loss, w), backend="llvm")
+    plan = plan_of(f)
+    texts = [launch.kernel.text for launch in launches(plan) if launch.kernel.arrays]
+    assert len(texts) == 1
+    assert "position" in texts[0]
+    rng = np.random.default_rng(0)
+    values = rng.normal(size=(5, 4)), rng.normal(size=(4, 3)), rng.integers(0, 3, 5)
+    expected = function([x, w, y], T.grad(loss, w), backend="numpy")(*values)
+    np.testing.assert_allclose(f(*values), expected, rtol=1e-12)
+    with pytest.raises(IndexError, match="9 is out of bounds"):
+        f(*values[:2], np.array([0, 1, 9, 0, 1]))
+
+
 def test_reductions_of_one_extent_are_one_pass() -> None:
     (text,) = kernels("nm", lambda x: [x.sum(), x.max(), T.sqr(x).sum()])
     assert passes(text) == 1
