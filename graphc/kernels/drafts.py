@@ -16,7 +16,7 @@ from graphc.ops.declare import Elementwise
 from graphc.ops.elementwise import Cast, Fill, Identity
 from graphc.ops.indexing import IncSubtensor, Subtensor, entries, index_shape
 from graphc.ops.matmul import Dot
-from graphc.ops.reduction import Reduction
+from graphc.ops.reduction import Place, Reduction
 from graphc.ops.shape import Alloc, ARange, DimShuffle
 
 
@@ -45,7 +45,7 @@ def is_computable(node: Apply, known: Collection[str], spells: Callable[[Apply, 
     if isinstance(op, ARange):
         return not dtypes.is_float(node.outputs[0].dtype)
     if not isinstance(op, Elementwise):
-        return isinstance(op, Reduction | Alloc | Dot | Subtensor | IncSubtensor)
+        return isinstance(op, Reduction | Place | Alloc | Dot | Subtensor | IncSubtensor)
     if isinstance(op, Cast | Fill | Identity):
         return True
     loop, made = op.signature(node.inputs)
@@ -70,7 +70,7 @@ def kernel_ops(spells: Callable[[Apply], bool]) -> Callable[[Apply], bool]:
 
     def decided(node: Apply) -> bool:
         op = node.op
-        if isinstance(op, Elementwise | Reduction | Alloc):
+        if isinstance(op, Elementwise | Reduction | Place | Alloc):
             return spells(node)
         if isinstance(op, Subtensor | IncSubtensor):
             return spells(node) and indexes_simply(op.pattern, node.inputs[2 if isinstance(op, IncSubtensor) else 1 :])
@@ -132,9 +132,11 @@ class Drafter:
             return Draft(node, shape, scalars, without_ones((0,), shape), None)
         if isinstance(op, Reduction) and (simple := self._sum_of_one_hot(node)) is not None:
             return simple
-        if isinstance(op, Reduction):
+        if isinstance(op, Reduction | Place):
             (x,) = node.inputs
             seen = view(x)
+            if isinstance(op, Place) and seen.dims[-1] != seen.base.ndim - 1:
+                seen = View(x, tuple(range(x.ndim)))  # a row that does not lie in memory as one is put there
             shape = shape_of(seen.base)
             position = {d: i for i, d in enumerate(seen.dims) if d is not None}
             reduced = {d for d in range(len(shape)) if position.get(d) in op.axes(x)}

@@ -138,7 +138,7 @@ class GpuPrinter(Printer):
             ranges.append(f"{self.names[axis]} in {self._size(axis.sizes)}")
         held: list[str] = []
         self._block(spread.body, held, indent + "  ")
-        carried = ", ".join(f"{self._new(c.out)} = {c.kind} {self.names[c.value]}" for c in spread.carries)
+        carried = ", ".join(map(self._carried, spread.carries))
         head = f"for {', '.join(ranges)} over {spread.over}"
         head += f" of {self.names[spread.part]}" if spread.part is not None else ""
         lines.append(f"{indent}{head}{' with ' + carried if carried else ''}:")

@@ -15,6 +15,7 @@ from graphc.evaluate import value_of
 from graphc.graph.types import TensorType
 from graphc.graph.variable import Apply
 from graphc.kernels.loopir import (
+    EXTREMUM,
     Accumulate,
     Array,
     Axis,
@@ -133,17 +134,20 @@ class _Interpreter:
             self._loop(s)
 
     def _loop(self, loop: Loop) -> None:
-        totals = {c: np.dtype(c.out.dtype).type(neutral(c.kind, c.out.dtype)) for c in loop.carries}
+        totals = {c: _nothing(c) for c in loop.carries}
         steps = range(self._size(loop.axis.sizes))
         for i in reversed(steps) if self.backwards else steps:
             self.axes[loop.axis] = i
             self._block(loop.body)
             totals = {c: self._carried(c, total) for c, total in totals.items()}
         for carry, total in totals.items():
-            self._define(carry.out, total)
+            self._define(carry.out, total[-1])
 
-    def _carried(self, carry: Carry, total: Any) -> Any:
-        return PAIRS[carry.kind](total, self.values[carry.value])
+    def _carried(self, carry: Carry, total: tuple[Any, ...]) -> tuple[Any, ...]:
+        taken = tuple(self.values[x] for x in carry.uses)
+        if carry.kind in EXTREMUM:
+            return _first_extremum(PAIRS[EXTREMUM[carry.kind]], total, taken)
+        return (PAIRS[carry.kind](*total, *taken),)
 
     def _apply(self, let: Let) -> Any:
         """One number through the op's own NumPy function, or through its body."""
@@ -155,3 +159,16 @@ class _Interpreter:
     def _define(self, out: Value, value: Any) -> None:
         assert value.dtype == out.dtype, f"{value.dtype} for a value of {out.dtype}"
         self.values[out] = value
+
+
+def _nothing(carry: Carry) -> tuple[Any, ...]:
+    """What a loop of no iterations carries; where a place is looked for, the extremum stands before it."""
+    value = np.dtype(carry.value.dtype).type(neutral(carry.kind, carry.value.dtype))
+    return (value,) if carry.at is None else (value, np.int64(0))
+
+
+def _first_extremum(extremum: np.ufunc, one: tuple[Any, ...], other: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Of two elements with their places the one that is the extremum, or nan; of equal ones the first."""
+    first, second = sorted((one, other), key=lambda pair: pair[-1])
+    found = extremum(first[0], second[0])
+    return first if np.array_equal(found, first[0], equal_nan=found.dtype.kind == "f") else second

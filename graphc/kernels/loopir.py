@@ -142,12 +142,20 @@ class Accumulate:
 class Carry:
     """``out`` is the reduction of `value` over the iterations of a loop; of none, its neutral element.
 
-    kind: "sum", "prod", "max", "min", "any", "all"; "dot" is a sum whose products may be rounded once with it.
+    kind: "sum", "prod", "max", "min", "any", "all"; "dot" is a sum whose products may be rounded once with it;
+    "argmax" and "argmin" are where the extremum is: the least `at` of those that have it; nan is the extremum where
+    there is one.  Of none, and of neutral elements only, that is 0.
     """
 
     out: Value
     kind: str
     value: Value
+    at: Value | None = None
+
+    @property
+    def uses(self) -> tuple[Value, ...]:
+        """What it takes of an iteration."""
+        return (self.value,) if self.at is None else (self.value, self.at)
 
 
 @dataclass(frozen=True)
@@ -165,6 +173,10 @@ class Output:
 
     parameter: Value
     value: Value
+
+
+# What is looked for where a place is carried.
+EXTREMUM = {"argmax": "max", "argmin": "min"}
 
 
 Statement = Let | Number | Position | Extent | Require | Load | Store | Accumulate | Loop | Output
@@ -276,12 +288,16 @@ class Printer:
                 self._axes += 1
                 held: list[str] = []
                 self._block(statement.body, held, indent + "  ")
-                carried = ", ".join(f"{self._new(c.out)} = {c.kind} {self.names[c.value]}" for c in statement.carries)
+                carried = ", ".join(map(self._carried, statement.carries))
                 head = f"for {name} in {self._size(statement.axis.sizes)}"
                 lines.append(f"{indent}{head}{' with ' + carried if carried else ''}:")
                 lines.extend(held)
             else:
                 lines.append(indent + self._line(statement))
+
+    def _carried(self, carry: Carry) -> str:
+        taken = " at ".join(self.names[x] for x in carry.uses)
+        return f"{self._new(carry.out)} = {carry.kind} {taken}"
 
     def _new(self, value: Value) -> str:
         self.names[value] = f"t{self._values}"

@@ -14,14 +14,27 @@ from graphc.kernels.addressing import Addressing, Read
 from graphc.kernels.arithmetic import number
 from graphc.kernels.groups import INNER, OUTER, WHOLE, Axes, Group, Member
 from graphc.kernels.launch import Launch, Memory
-from graphc.kernels.loopir import Accumulate, Array, Axis, Carry, Kernel, Load, Loop, Output, Statement, Store, Value
+from graphc.kernels.loopir import (
+    EXTREMUM,
+    Accumulate,
+    Array,
+    Axis,
+    Carry,
+    Kernel,
+    Load,
+    Loop,
+    Output,
+    Statement,
+    Store,
+    Value,
+)  # fmt: skip
 from graphc.kernels.neutral import neutral
 from graphc.kernels.runs import Run
 from graphc.kernels.shapes import Shapes
-from graphc.kernels.statements import computed, reduced
+from graphc.kernels.statements import computed, place, reduced
 from graphc.ops.cost import is_cheap
 from graphc.ops.matmul import Dot
-from graphc.ops.reduction import Reduction
+from graphc.ops.reduction import Place, Reduction
 
 # The loops that a statement is in, and the number of the pass.
 Scope = tuple[object, ...]
@@ -145,7 +158,8 @@ class _Lowering:
             if member.closed:
                 self._accumulate(body, carries, member, value)
             else:
-                carries.append(_Carried(_kind(member), value, member.node.outputs[0]))
+                at = place(body, member, self.places)
+                carries.append(_Carried(_kind(member), value, member.node.outputs[0], at=at))
         into += self._nest(self.inner, body, carries)
         for carried in carries:
             if carried.add is None:
@@ -172,11 +186,13 @@ class _Lowering:
         for member in self.group.members:
             if member.reduced and member.out.level == WHOLE:
                 out = member.node.outputs[0]
+                at = None
                 if member.over == OUTER:
                     value = reduced(inside, member, self._reader(inside, member, ("outer",)))
+                    at = place(inside, member, self.places)
                 else:
                     value = self.known.pop((out, ("outer",)))
-                carries.append(_Carried(_plain(_kind(member)), value, out))
+                carries.append(_Carried(_plain(_kind(member)), value, out, at=at))
         return carries
 
     # ---- what a pass computes ----
@@ -296,7 +312,8 @@ class _Lowering:
 class _Carried:
     """A reduction on its way out of the loops.
 
-    add, until: where it is added to memory, and the outermost of the inner loops that carries it before.
+    add, until: where it is added to memory, and the outermost of the inner loops that carries it before; at: the
+    number of the element, of which there is one loop only, if its place is what is wanted.
     """
 
     kind: str
@@ -304,11 +321,14 @@ class _Carried:
     result: Variable
     until: int = 0
     add: tuple[Array, tuple[Axis, ...]] | None = None
+    at: Value | None = None
 
     def through(self) -> Carry:
         """What a loop carries of it; from here on its value is the result of that loop."""
-        passed = Carry(Value(self.value.dtype), self.kind, self.value)
-        self.value = passed.out
+        dtype = self.value.dtype if self.at is None else self.at.dtype
+        passed = Carry(Value(dtype), self.kind, self.value, self.at)
+        assert passed.kind not in EXTREMUM or passed.at is not None, "a place is looked for along one axis"
+        self.value, self.at = passed.out, None
         return passed
 
 
@@ -316,7 +336,7 @@ def _kind(member: Member) -> str:
     op = member.node.op
     if isinstance(op, Dot):
         return "dot"
-    assert isinstance(op, Reduction)
+    assert isinstance(op, Reduction | Place)
     return op.name
 
 

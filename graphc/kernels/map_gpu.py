@@ -254,7 +254,7 @@ def _parameters(statements: Sequence[GpuStatement]) -> Iterator[Size | Value | A
         if isinstance(s, Spread | Loop):
             axes = s.axes if isinstance(s, Spread) else (s.axis,)
             yield from (n for axis in axes for n in axis.sizes if isinstance(n, Size))
-            yield from (carry.value for carry in s.carries)
+            yield from (x for carry in s.carries for x in carry.uses)
         elif isinstance(s, Extent):
             if isinstance(s.size, Size):
                 yield s.size

@@ -55,7 +55,7 @@ def nest_of(loop: Loop) -> Nest:
             break
         by_value = {carry.out: carry for carry in inner.carries}
         passed = [by_value[carry.value] for carry in carries]
-        carries = tuple(Carry(c.out, p.kind, p.value) for c, p in zip(carries, passed, strict=True))
+        carries = tuple(replace(p, out=c.out) for c, p in zip(carries, passed, strict=True))
         axes.append(inner.axis)
         body = inner.body
     return Nest(tuple(axes), body, carries)

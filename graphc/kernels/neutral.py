@@ -5,10 +5,12 @@ from __future__ import annotations
 import numpy as np
 
 from graphc import dtypes
+from graphc.kernels.loopir import EXTREMUM
 
 
 def neutral(kind: str, dtype: str) -> float | int | bool:
     """What changes nothing when a reduction takes it."""
+    kind = EXTREMUM.get(kind, kind)
     if kind in ("sum", "dot"):
         return 0
     if kind == "prod":

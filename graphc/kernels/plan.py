@@ -42,7 +42,7 @@ from graphc.kernels.views import filling, is_window, keeps_order, view
 from graphc.ops.control import IfElse
 from graphc.ops.indexing import IncSubtensor
 from graphc.ops.matmul import Dot
-from graphc.ops.reduction import Peak, Reduction
+from graphc.ops.reduction import Peak, Place, Reduction
 from graphc.ops.shape import DimShuffle, Reshape, ShapeOf
 from graphc.schedule.schedule import Check, Choose, Compute, Schedule
 
@@ -390,7 +390,8 @@ class _Planner:
         if not wanted:
             return  # others see through what it computes
         for node in group.nodes:
-            if isinstance(node.op, Reduction) and node.op.name in ("max", "min") and not isinstance(node.op, Peak):
+            looks = isinstance(node.op, Reduction) and node.op.name in ("max", "min") and not isinstance(node.op, Peak)
+            if looks or isinstance(node.op, Place):
                 self._not_empty(node)
         for member in group.members:
             for base, _ in member.reads:
@@ -426,7 +427,7 @@ class _Planner:
 
     def _not_empty(self, node: Apply) -> None:
         (x,) = node.inputs
-        assert isinstance(node.op, Reduction)
+        assert isinstance(node.op, Reduction | Place)
         for axis in node.op.axes(x):
             size = self.shapes.shape(x)[axis]
             if not isinstance(size, int) or size == 0:

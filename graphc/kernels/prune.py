@@ -10,6 +10,7 @@ from graphc.kernels.launch import Launch
 from graphc.kernels.loopir import (
     Accumulate,
     Array,
+    Carry,
     Extent,
     Index,
     Kernel,
@@ -65,7 +66,7 @@ def _merged(
         statement = _renamed(statement, same)
         if isinstance(statement, Loop):
             body = _merged(statement.body, written, same, known)
-            carries = tuple(replace(c, value=same.get(c.value, c.value)) for c in statement.carries)
+            carries = tuple(_carried(c, same) for c in statement.carries)
             kept.append(replace(statement, body=body, carries=carries))
             continue
         key = _key(statement, written)
@@ -118,6 +119,12 @@ def _renamed(statement: Statement, same: dict[Value, Value]) -> Statement:
     return statement
 
 
+def _carried(carry: Carry, same: dict[Value, Value]) -> Carry:
+    """What a loop carries in terms of the values that are kept."""
+    at = None if carry.at is None else same.get(carry.at, carry.at)
+    return replace(carry, value=same.get(carry.value, carry.value), at=at)
+
+
 def _pruned(statements: tuple[Statement, ...], used: set[Value]) -> tuple[Statement, ...]:
     """The statements that matter, given the values used after them, to which is added what they use."""
     kept: list[Statement] = []
@@ -126,7 +133,7 @@ def _pruned(statements: tuple[Statement, ...], used: set[Value]) -> tuple[Statem
             continue
         if isinstance(statement, Loop):
             carries = tuple(carry for carry in statement.carries if carry.out in used)
-            used.update(carry.value for carry in carries)
+            used.update(x for carry in carries for x in carry.uses)
             body = _pruned(statement.body, used)
             if not body and not carries:
                 continue
@@ -143,7 +150,7 @@ def _parameters(kernel: Kernel) -> set[object]:
         found.update(uses(statement))
         if isinstance(statement, Loop):
             found.update(statement.axis.sizes)
-            found.update(c.value for c in statement.carries)
+            found.update(x for c in statement.carries for x in c.uses)
         elif isinstance(statement, Extent):
             found.add(statement.size)
         elif isinstance(statement, Load | Store | Accumulate):

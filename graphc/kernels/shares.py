@@ -15,6 +15,7 @@ from graphc.graph.variable import Variable
 from graphc.kernels.gpuir import walk
 from graphc.kernels.launch import AT_ONCE, IN_ORDER, PARTS, TOTALS, WHOLE, InShares, Launch, Memory, Shared
 from graphc.kernels.loopir import (
+    EXTREMUM,
     Accumulate,
     Array,
     Axis,
@@ -86,6 +87,7 @@ def _shares_of(kernel: Kernel, stage: Stage, keys: Mapping[Array, Variable | Mem
     elif not loop.carries:
         first = Shared(replace(kernel, body=(*before, loop)), AT_ONCE, rows)
     else:
+        loop = _with_extrema(loop)
         totals = tuple((carry.out, Array(carry.out.dtype, ((PARTS,),))) for carry in loop.carries)
         arrays, added = tuple(array for _, array in totals), _added(loop, dict(totals))
         kernel = replace(kernel, arrays=(*kernel.arrays, *arrays), written=kernel.written | {*arrays})
@@ -94,14 +96,26 @@ def _shares_of(kernel: Kernel, stage: Stage, keys: Mapping[Array, Variable | Mem
     return [first, Shared(replace(kernel, body=(*before, *after)), WHOLE)] if after else [first]
 
 
+def _with_extrema(loop: Loop) -> Loop:
+    """The loop with the extremum carried beside each place: it tells in which share the right place is."""
+    wanted = [(EXTREMUM[c.kind], c.value) for c in loop.carries if c.kind in EXTREMUM]
+    known = {(c.kind, c.value) for c in loop.carries}
+    beside = [Carry(Value(x.dtype), kind, x) for kind, x in dict.fromkeys(wanted) if (kind, x) not in known]
+    return replace(loop, carries=(*loop.carries, *beside))
+
+
 def _added(loop: Loop, totals: Mapping[Value, Array]) -> Loop:
     """The loop over what the shares of a loop carried."""
     axis = Axis((PARTS,))
     loads = [Load(Value(carry.out.dtype), totals[carry.out], (axis,)) for carry in loop.carries]
-    carries = [
-        Carry(carry.out, "sum" if carry.kind == "dot" else carry.kind, load.out)
-        for carry, load in zip(loop.carries, loads, strict=True)
-    ]
+    total = {(carry.kind, carry.value): load.out for carry, load in zip(loop.carries, loads, strict=True)}
+
+    def added(carry: Carry, taken: Value) -> Carry:
+        if carry.kind in EXTREMUM:
+            return Carry(carry.out, carry.kind, total[EXTREMUM[carry.kind], carry.value], taken)
+        return Carry(carry.out, "sum" if carry.kind == "dot" else carry.kind, taken)
+
+    carries = [added(carry, load.out) for carry, load in zip(loop.carries, loads, strict=True)]
     return Loop(axis, tuple(loads), tuple(carries))
 
 

@@ -141,6 +141,6 @@ def free(statements: Sequence[Statement]) -> list[Value]:
         used += uses(statement)
         defined.update(defines(statement))
         if isinstance(statement, Loop):
-            used += [carry.value for carry in statement.carries]
+            used += [x for carry in statement.carries for x in carry.uses]
             pending += statement.body
     return list(dict.fromkeys(x for x in used if x not in defined))

@@ -12,7 +12,7 @@ from graphc.kernels.loopir import Statement, Value
 from graphc.ops.declare import Elementwise
 from graphc.ops.elementwise import Fill, Identity, add, eq, mul, switch
 from graphc.ops.indexing import IncSubtensor, Subtensor
-from graphc.ops.reduction import Reduction
+from graphc.ops.reduction import Place, Reduction
 from graphc.ops.shape import Alloc, ARange
 
 # Exponents up to this are products: x ** 7 in four multiplications.
@@ -22,7 +22,7 @@ MOST_SQUARINGS = 8
 def computed(body: list[Statement], member: Member, read: Read, places: Addressing) -> Value:
     """The value of a node at this iteration."""
     if member.reduced is not None:  # nothing to reduce: all the axes have size 1
-        return reduced(body, member, read)
+        return number(body, 0) if isinstance(member.node.op, Place) else reduced(body, member, read)
     if member.index:
         return places.element(body, member, read)
     args = [read(position) for position in range(len(member.reads))]
@@ -32,9 +32,19 @@ def computed(body: list[Statement], member: Member, read: Read, places: Addressi
 
 def reduced(body: list[Statement], member: Member, read: Read) -> Value:
     """What a reduction takes of one element, in the dtype it accumulates in."""
-    dtype = member.node.outputs[0].dtype
+    node = member.node
+    dtype = (node.inputs if isinstance(node.op, Place) else node.outputs)[0].dtype
     args = [converted(body, read(position), dtype) for position in range(len(member.reads))]
     return args[0] if len(args) == 1 else let(body, mul, *args)
+
+
+def place(body: list[Statement], member: Member, places: Addressing) -> Value | None:
+    """The number of an element, if the place of one is what a reduction looks for."""
+    if not isinstance(member.node.op, Place):
+        return None
+    assert member.reduced is not None
+    (axis,) = member.reduced
+    return places.position(body, axis)
 
 
 def known_exponent(node: Apply) -> float | None:

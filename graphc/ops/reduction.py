@@ -18,7 +18,7 @@ from graphc.graph.sizes import Shape, Sizes
 from graphc.graph.variable import Apply, Variable, as_variable
 from graphc.ops.declare import function, normalise_axis
 from graphc.ops.elementwise import Tensor, abs_, cast, eq, fill, isnan, maximum, neq, or_, sqr, sqrt, switch
-from graphc.ops.shape import arange, dimshuffle, reshape, shape_of, squeeze
+from graphc.ops.shape import DimShuffle, arange, dimshuffle, reshape, shape_of, squeeze
 
 ReductionGradient = Callable[["Reduction", Variable, Variable, Variable], Gradient]
 
@@ -320,15 +320,18 @@ class ArgExtremum(Op):
         return np.asarray(getattr(np, self.name)(values[0], **self.arguments()))
 
     def expand(self, *inputs: Variable) -> Variable | None:
-        """The least of the positions where the extremum is, or nan, which is taken for it."""
+        """A `Place` in rows; in columns, of which many are passed together, the least position of the extremum."""
         (x,) = inputs
         if x.dtype == "float16" or x.dtype.startswith("complex"):
             return None
         if self.axis is None:
-            found = _position(self.name, reshape(x, (-1,), 1), 0)
-            return reshape(found, (1,) * x.ndim) if self.keepdims else squeeze(found, 0)
-        found = _position(self.name, x, self.axis)
-        return found if self.keepdims else squeeze(found, self.axis)
+            found: Variable = Place(self.name, 0, False)(reshape(x, (-1,), 1))
+            return reshape(found, (1,) * x.ndim) if self.keepdims else found
+        if not _are_rows(x, self.axis):
+            found = _position(self.name, x, self.axis)
+            return found if self.keepdims else squeeze(found, self.axis)
+        found = Place(self.name, self.axis, False)(x)
+        return dimshuffle(found, *range(found.ndim), "x") if self.keepdims else found
 
     def gradient(
         self, gs: Sequence[Gradient], outs: Sequence[Variable], inputs: Sequence[Variable]
@@ -339,8 +342,29 @@ class ArgExtremum(Op):
         return self.name.capitalize() + ("" if self.axis is None else f"{{axis={self.axis}}}")
 
 
+class Place(ArgExtremum):
+    """The position of the extremum along the last axis: one pass, where a kernel can carry it with the extremum."""
+
+    def axes(self, x: Variable) -> tuple[int, ...]:
+        """The axis as those of a reduction."""
+        return (x.ndim - 1,)
+
+    def expand(self, *inputs: Variable) -> Variable | None:
+        """The least of the positions where the extremum is."""
+        (x,) = inputs
+        return squeeze(_position(self.name, x, x.ndim - 1), x.ndim - 1)
+
+
+def _are_rows(x: Variable, axis: int) -> bool:
+    """Whether what lies along an axis lies as a row in memory."""
+    if axis != x.ndim - 1:
+        return False
+    made = x.owner
+    return made is None or not isinstance(made.op, DimShuffle) or made.op.new_order[-1] == made.op.input_ndim - 1
+
+
 def _position(name: str, x: Variable, axis: int) -> Variable:
-    """The first position of the extremum along an axis, which is kept."""
+    """The first position of the extremum, or of nan, which is taken for it, along an axis, which is kept."""
     extremum = max if name == "argmax" else min
     found = eq(x, extremum(x, axis, keepdims=True))
     if dtypes.is_float(x.dtype):

@@ -133,5 +133,7 @@ PROGRAMS = [
     Program("scatter", "nm k km", scattered, "float64 int64 float64"),
     Program("counting", "nm", lambda x: x * T.arange(x.shape[1])),
     Program("branches", "- nm", lambda x, y: ifelse(x > 0, T.exp(y), y * 2)),
+    Program("places", "nm", lambda x: [x.argmax(axis=1), *T.max_and_argmax(T.sqr(x)), x.argmin(axis=0)]),
+    Program("accuracy", "nm n", lambda x, y: T.eq(x.argmax(axis=1), y).mean(), "float64 int64"),
     Program("chained_rows", "nm", lambda x: nnet.softmax(nnet.softmax(x) * 2)),
 ]  # fmt: skip

@@ -42,6 +42,18 @@ def test_a_loop_carries_a_reduction_and_of_nothing_its_neutral_element() -> None
         assert interpret(Kernel((N,), (), (x,), (s2,), (carried, Output(s2, out))), [0], [], [np.zeros(0)]) == [neutral]
 
 
+def test_a_loop_carries_the_place_of_an_extremum() -> None:
+    x, t, at, out, s = Array("float64", ((N,),)), value(), value("int64"), value("int64"), value("int64")
+    for kind, numpy in (("argmax", np.argmax), ("argmin", np.argmin)):
+        loop = Loop(I, (Load(t, x, (I,)), Position(at, I)), (Carry(out, kind, t, at),))
+        kernel = Kernel((N,), (), (x,), (s,), (loop, Output(s, out)))
+        assert f"t2 = {kind} t0 at t1:" in kernel.text
+        for row in ([1, 2, 2, 1], [1.0, np.nan, 3, np.nan], [-np.inf] * 3, [np.inf] * 3, [0.0, -0.0, 0.0]):
+            for backwards in (False, True):
+                assert interpret(kernel, [len(row)], [], [np.array(row, float)], backwards) == [numpy(row)], row
+        assert interpret(kernel, [0], [], [np.zeros(0)]) == [0]
+
+
 def test_indices_are_axes_numbers_values_and_shifted_axes() -> None:
     x, at, y = Array("float64", ((N,), (3,))), Array("int64", ((N,),)), Array("float64", ((N,),))
     i, t, one, shifted = value("int64"), value(), value("int64"), value()

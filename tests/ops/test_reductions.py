@@ -14,6 +14,7 @@ from graphc.compile.function import function
 from graphc.configuration import config
 from graphc.evaluate import evaluate
 from graphc.ops import reduction
+from graphc.ops.elementwise import eq, switch
 from graphc.ops.reduction import KINDS, Reduction
 from tests.ops.arrays import (
     ALL,
@@ -249,6 +250,80 @@ def test_argmax_takes_the_first_of_equals(backend: str) -> None:
     check(run(lambda x: reduction.argmax(x, 1), x, backend=backend), np.array([1, 0]))
     check(run(lambda x: reduction.argmin(x, 0), x, backend=backend), np.array([0, 1, 1]))
     check(run(lambda x: reduction.argmax(x, (0, 1)), x, backend=backend), np.array(1))
+
+
+SPECIAL = (np.nan, np.inf, -np.inf, 0.0, -0.0, 1.0)
+
+
+def _searched(dtype: str, columns: int) -> list[np.ndarray[Any, Any]]:
+    """Matrices in whose rows and columns the extremum is hard to find: ties, nan, and nothing but what is least."""
+    random = np.random.default_rng(columns)
+    shape = (7, columns)
+    if dtype.startswith("float"):
+        made = [random.normal(size=shape), random.choice(SPECIAL, shape), random.choice(SPECIAL[1:], shape)]
+        made += [np.full(shape, number) for number in SPECIAL]
+    elif dtype == "bool":
+        made = [random.integers(0, 2, shape), random.integers(0, 9, shape) == 0, np.zeros(shape), np.ones(shape)]
+    else:
+        limits = np.iinfo(dtype)
+        extremes = np.array([limits.min, limits.max, 0, 1], dtype)
+        made = [random.choice(extremes, shape), random.integers(0, 3, shape)]
+        made += [np.full(shape, number) for number in extremes]
+    return [x.astype(dtype) for x in made]
+
+
+@pytest.mark.parametrize("dtype", ["float64", "float32", "float16", "int64", "int8", "uint8", "uint64", "bool"])
+def test_places_of_extrema(dtype: str, backend: str) -> None:
+    """For rows around the lengths of vectors, along any axis, of what lies in memory otherwise, and of expressions."""
+    x = tensor(dtype, 2)
+    for name, numpy in POSITIONS.items():
+        place = getattr(reduction, name)
+        builds: dict[str, Callable[[Any], Any]] = {
+            "rows": lambda x, place=place: place(x, 1),
+            "columns": lambda x, place=place: place(x, 0, keepdims=True),
+            "all": lambda x, place=place: place(x),
+            "transposed": lambda x, place=place: place(x.T, 1, keepdims=True),
+            "all of the transposed": lambda x, place=place: place(x.T),
+            "expression": lambda x, place=place: place(switch(eq(x, x), x, x), 1),
+        }
+        wanted: dict[str, Callable[[Any], Any]] = {
+            "rows": lambda x, numpy=numpy: numpy(x, 1),
+            "columns": lambda x, numpy=numpy: numpy(x, 0, keepdims=True),
+            "all": lambda x, numpy=numpy: numpy(x),
+            "transposed": lambda x, numpy=numpy: numpy(x.T, 1, keepdims=True),
+            "all of the transposed": lambda x, numpy=numpy: numpy(x.T),
+            "expression": lambda x, numpy=numpy: numpy(x, 1),
+        }
+        f = function([x], {label: build(x) for label, build in builds.items()}, backend=backend)
+        for columns in (1, 2, 7, 8, 9, 17, 63, 64, 65, 130, 515):
+            for value in _searched(dtype, columns):
+                for label, found in f(value).items():
+                    np.testing.assert_array_equal(
+                        found, wanted[label](value), err_msg=f"{name} of {label}, {columns} columns:\n{value}"
+                    )
+
+
+def test_a_place_beside_the_extremum_and_what_follows_from_it(backend: str) -> None:
+    x = numbers(6, 70)
+    x[2, 5] = np.nan
+    top, position = run(lambda x: reduction.max_and_argmax(x, 1, keepdims=True), x, backend=backend)
+    check(top, x.max(1, keepdims=True))
+    check(position, x.argmax(1, keepdims=True))
+    check(run(lambda x: reduction.argmax(x, 1).argmin() + reduction.argmin(x, 1).sum(), x, backend=backend),
+          np.asarray(x.argmax(1).argmin() + x.argmin(1).sum()))  # fmt: skip
+    check(run(lambda x: reduction.argmax(x[:1], 1), x, backend=backend), x[:1].argmax(1))
+    check(run(lambda x: reduction.argmax(x[:, :1], 1), x, backend=backend), x[:, :1].argmax(1))
+    check(run(lambda x: reduction.argmax(reduction.max(x, 1)), x, backend=backend), np.asarray(x.max(1).argmax()))
+
+
+@pytest.mark.parametrize("name", POSITIONS)
+def test_there_is_no_place_in_nothing(name: str, backend: str) -> None:
+    x = tensor("float64", 2)
+    for axis, empty, fine in ((0, (0, 3), (3, 0)), (1, (3, 0), (0, 3)), (None, (3, 0), (1, 1))):
+        f = function([x], getattr(reduction, name)(x, axis), backend=backend)
+        with pytest.raises(ValueError, match=r"empty|zero-size"):
+            f(np.zeros(empty))
+        check(f(np.zeros(fine)), getattr(np, name)(np.zeros(fine), axis))
 
 
 def test_methods_are_the_functions() -> None:

@@ -21,6 +21,7 @@ from graphc.graph.variable import Apply, Constant
 from graphc.kernels.drafts import is_computable
 from graphc.ops.declare import Elementwise
 from graphc.ops.elementwise import Cast, Fill, Identity
+from graphc.ops.reduction import Place
 
 C_TYPE: dict[str, str] = {
     "bool": "bool",
@@ -109,8 +110,8 @@ def known(op: Op) -> bool:
 
 
 def spells(node: Apply) -> bool:
-    """Whether a node can be computed in a kernel."""
-    return is_computable(node, C_TYPE.keys(), _spells)
+    """Whether a node can be computed in a kernel.  Threads combine numbers, but no extrema with their places."""
+    return not isinstance(node.op, Place) and is_computable(node, C_TYPE.keys(), _spells)
 
 
 def _spells(node: Apply, dtype: str) -> bool:

@@ -10,7 +10,7 @@ from graphc.graph.op import Op
 from graphc.kernels.drafts import kernel_ops
 from graphc.kernels.plan import Unplanned, plan
 from graphc.ops.declare import Elementwise
-from graphc.ops.reduction import ArgExtremum
+from graphc.ops.reduction import Place
 from graphc.schedule.schedule import Schedule
 
 
@@ -26,5 +26,4 @@ def compile(schedule: Schedule) -> Executable:
 
 def spells(op: Op) -> bool:
     """Whether the backend has an own spelling for the op; otherwise its body is compiled."""
-    # NumPy finds the place of the largest of many in one pass, where kernels of the body take two.
-    return isinstance(op, ArgExtremum) or (isinstance(op, Elementwise) and known(op))
+    return isinstance(op, Place) or (isinstance(op, Elementwise) and known(op))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from graphc.backends.llvm.emit import Builder, Kind, Value
 from graphc.backends.llvm.spelling import SPELLINGS
+from graphc.kernels.loopir import EXTREMUM
 from graphc.kernels.neutral import neutral
 
 # Elements that a lane adds up without a look at rounding errors.
@@ -23,12 +24,13 @@ State = tuple[Value, ...]
 class Accumulator:
     """A reduction in registers.
 
-    start: the registers before the first element; step: after one more (vector of) element; finish: the scalar.
+    start: the registers before the first element; step: after one more (vector of) element; finish: the scalars that
+    stand for all the elements in one step more, of which the last is the result.
     """
 
     start: Callable[[Builder, Kind], State]
-    step: Callable[[Builder, State, Value], State]
-    finish: Callable[[Builder, State], Value]
+    step: Callable[..., State]
+    finish: Callable[[Builder, State], State]
 
 
 def combine(b: Builder, kind: str, x: Value, y: Value) -> Value:
@@ -70,12 +72,14 @@ def across(b: Builder, kind: str, x: Value) -> Value:
 def accumulator(kind: str, dtype: str) -> Accumulator:
     """The way a reduction of elements of a dtype is carried."""
     floats = dtype.startswith("float")
+    if kind in EXTREMUM:
+        return Accumulator(_place_start(kind), _place_step(kind), _place_finish(kind))
     if floats and kind in ("max", "min"):
         return Accumulator(_extremum_start(kind), _extremum_step(kind), _extremum_finish(kind))
     return Accumulator(
         lambda b, k: (b.constant(neutral(kind, dtype), k),),
         lambda b, state, x: (combine(b, kind, state[0], x),),
-        lambda b, state: across(b, kind, state[0]),
+        lambda b, state: (across(b, kind, state[0]),),
     )
 
 
@@ -84,7 +88,7 @@ def partial(kind: str, dtype: str) -> Accumulator:
     return Accumulator(
         lambda b, k: (b.constant(neutral(kind, dtype), k),),
         lambda b, state, x: (combine(b, kind, state[0], x),),
-        lambda b, state: state[0],
+        lambda b, state: state,
     )
 
 
@@ -105,12 +109,62 @@ def _extremum_step(kind: str) -> Callable[[Builder, State, Value], State]:
     return step
 
 
-def _extremum_finish(kind: str) -> Callable[[Builder, State], Value]:
-    def finish(b: Builder, state: State) -> Value:
+def _extremum_finish(kind: str) -> Callable[[Builder, State], State]:
+    def finish(b: Builder, state: State) -> State:
         best, nan = across(b, kind, state[0]), across(b, "any", state[1])
-        return b.select(nan, b.constant(float("nan"), best.kind), best)
+        return (b.select(nan, b.constant(float("nan"), best.kind), best),)
 
     return finish
+
+
+# ---- the place of the extremum: that of each lane, with the number of the element that was the first to be it ----
+
+# Of floats there is a third register: whether nan has been there, after which the place stays.  The extremum is that of
+# the others, so that one step waits for no more than one comparison of the step before it.
+
+
+def _place_start(kind: str) -> Callable[[Builder, Kind], State]:
+    def start(b: Builder, k: Kind) -> State:
+        nothing = b.constant(neutral(kind, k.dtype), k), b.constant(0, k.of("int64"))
+        return (*nothing, b.constant(False, k.of("bool"))) if k.is_float else nothing
+
+    return start
+
+
+def _place_step(kind: str) -> Callable[[Builder, State, Value, Value], State]:
+    sign = "gt" if EXTREMUM[kind] == "max" else "lt"
+
+    def step(b: Builder, state: State, x: Value, at: Value) -> State:
+        best, place, *nan = state
+        if not nan:
+            better = b.compare(("s" if x.kind.is_signed else "u") + sign, x, best)
+            return b.select(better, x, best), b.select(better, at, place)
+        unseen = b.binary("xor", nan[0], b.constant(True, nan[0].kind))
+        better = b.binary("and", b.compare(f"u{sign}", x, best), unseen)  # or x is nan
+        best = b.select(b.compare(f"o{sign}", x, best), x, best)
+        return best, b.select(better, at, place), b.binary("or", nan[0], b.is_nan(x))
+
+    return step
+
+
+def _place_finish(kind: str) -> Callable[[Builder, State], State]:
+    def finish(b: Builder, state: State) -> State:
+        best, place, *nan = state
+        lanes = best.kind.lanes
+        extremum = across(b, EXTREMUM[kind], best)
+        chosen = b.compare("oeq" if nan else "eq", best, b.splat(extremum, lanes)) if lanes > 1 else None
+        if nan:
+            found = across(b, "any", nan[0])
+            extremum = b.select(found, b.constant(float("nan"), extremum.kind), extremum)
+            chosen = chosen and b.select(b.splat(found, lanes), nan[0], chosen)
+        return extremum, place if chosen is None else _least(b, place, chosen)
+
+    return finish
+
+
+def _least(b: Builder, place: Value, chosen: Value) -> Value:
+    """The least of the places in the lanes that are chosen."""
+    return across(b, "min", b.select(chosen, place, b.constant(neutral("min", "int64"), place.kind)))
 
 
 # ---- sums of sums ----
@@ -130,11 +184,11 @@ def compensated_step(b: Builder, state: State, x: Value) -> State:
     return new, b.add(lost, error)
 
 
-def compensated_finish(b: Builder, state: State) -> Value:
+def compensated_finish(b: Builder, state: State) -> State:
     """The sum with what was lost; of infinite sums, that is nan and does not count."""
     total, lost = state
     zero = b.constant(0.0, lost.kind)
-    return across(b, "sum", b.add(total, b.select(b.is_nan(lost), zero, lost)))
+    return (across(b, "sum", b.add(total, b.select(b.is_nan(lost), zero, lost))),)
 
 
 def compensated() -> Accumulator:

@@ -148,6 +148,14 @@ class Builder:
         """A number in every lane."""
         return Value(literal(number, kind), kind)
 
+    def splat(self, x: Value, lanes: int) -> Value:
+        """A scalar in every lane."""
+        kind = Kind(x.kind.dtype, lanes)
+        if not x.text.startswith("%"):
+            return Value(f"splat ({x.kind.element} {x.text})", kind)
+        one = self.let(kind, f"insertelement {kind} poison, {x}, i64 0")
+        return self.let(kind, f"shufflevector {one}, {kind} poison, <{lanes} x i32> zeroinitializer")
+
     # ---- arithmetic: floats and integers ----
 
     def binary(self, instruction: str, x: Value, y: Value) -> Value:

@@ -344,23 +344,23 @@ class ScalarRenderer:
         """The first iteration of a loop, and the first that is not done any more."""
         return Value("0", I64), self._product(loop.axis.sizes)
 
-    def _one_by_one(self, loop: Loop, start: Value, limit: Value, first: Sequence[Value] | None) -> list[Value]:
+    def _one_by_one(self, loop: Loop, start: Value, limit: Value, first: Sequence[State] | None) -> list[Value]:
         """The loop on single elements, from what an earlier part of it carried."""
         ways = [_one_by_one(carry) for carry in loop.carries]
         states = [way.start(self.b, Kind(c.value.dtype)) for way, c in zip(ways, loop.carries, strict=True)]
         if first is not None:
-            states = [way.step(self.b, s, x) for way, s, x in zip(ways, states, first, strict=True)]
+            states = [way.step(self.b, s, *xs) for way, s, xs in zip(ways, states, first, strict=True)]
 
         def body(at: Value, states: Sequence[State]) -> Sequence[State]:
             self.axes[loop.axis] = at
             self._statements(loop.body)
             return [
-                way.step(self.b, state, self.values[carry.value])
+                way.step(self.b, state, *(self.values[x] for x in carry.uses))
                 for way, state, carry in zip(ways, states, loop.carries, strict=True)
             ]
 
         after = self._counted(start, limit, 1, states, body)
-        return [way.finish(self.b, state) for way, state in zip(ways, after, strict=True)]
+        return [way.finish(self.b, state)[-1] for way, state in zip(ways, after, strict=True)]
 
     def _vectorised(self, loop: Loop, start: Value, limit: Value) -> list[Value] | None:
         """What an innermost loop carries, if it can run on vectors."""

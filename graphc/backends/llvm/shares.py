@@ -59,10 +59,11 @@ class _ShareRenderer(ColumnRenderer):
         count = Value("1", I64) if self.loop is None else self._product(self.loop.axis.sizes)
         self._store(self._place(END), count)
         self._store(self._place(WORK), work(self.b, self.kernel.body, self._product))
-        kinds = {} if self.loop is None else {carry.out: carry.kind for carry in self.loop.carries}
+        carries = () if self.loop is None else self.loop.carries
+        nothing_of = {c.out: 0 if c.at is not None else neutral(c.kind, c.value.dtype) for c in carries}
         for value, array in self.shared.totals:
             axis, nothing = Axis((PARTS,)), loopir.Value(value.dtype)
-            number = Number(nothing, neutral(kinds[value], value.dtype))
+            number = Number(nothing, nothing_of[value])
             self._loop(Loop(axis, (number, Store(array, (axis,), nothing))))
         self.b.write("ret i32 0")
 

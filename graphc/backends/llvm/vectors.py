@@ -12,6 +12,7 @@ from graphc.backends.llvm.scalars import I64, MEMORY, ScalarRenderer
 from graphc.backends.llvm.spelling import VECTOR_MATH
 from graphc.kernels import loopir
 from graphc.kernels.loopir import (
+    EXTREMUM,
     Accumulate,
     Array,
     Axis,
@@ -29,6 +30,12 @@ from graphc.kernels.neutral import neutral
 
 Rows: TypeAlias = "dict[tuple[Array, tuple[Index, ...]], str]"
 """The addresses of what a loop reads and writes, at the start of its axis."""
+
+SEVERAL, FEW = 2, 4
+"""Vectors that a loop takes at a time where one would wait for the other, and how often it must for that to pay."""
+
+TAKEN_AGAIN = ("max", "min", "any", "all", *EXTREMUM)
+"""Reductions that stay what they are if a part of them is taken once more."""
 
 
 @dataclass
@@ -50,7 +57,7 @@ class VectorRenderer(ScalarRenderer):
 
     def _lanes(self, loop: Loop) -> int:
         """How many iterations are taken at a time: a vector of the largest elements in memory."""
-        dtypes = {c.value.dtype for c in loop.carries}
+        dtypes = {x.dtype for c in loop.carries for x in c.uses}
         computed = set()
         for statement in loop.body:
             if isinstance(statement, Loop | Output):
@@ -129,9 +136,39 @@ class VectorRenderer(ScalarRenderer):
         if any(careful):
             states = self._counted(start, limit if masked else end, BLOCK * lanes, states, block)
         else:
+            if masked and mask is None and self._waits(loop):
+                states, start = self._by_several(loop, start, limit, SEVERAL * lanes, ways, states)
             states = part(start, limit, states)
         results = [way.finish(self.b, state) for way, state in zip(outer, states, strict=True)]
-        return results if self.target.masked else self._one_by_one(loop, end, limit, results)
+        return [result[-1] for result in results] if masked else self._one_by_one(loop, end, limit, results)
+
+    def _waits(self, loop: Loop) -> bool:
+        """Whether each step of a loop waits long for the one before it, and a result may be taken again and again."""
+        return any(c.kind in EXTREMUM for c in loop.carries) and all(c.kind in TAKEN_AGAIN for c in loop.carries)
+
+    def _by_several(
+        self, loop: Loop, start: Value, limit: Value, lanes: int, ways: Sequence[Accumulator], states: Sequence[State]
+    ) -> tuple[list[State], Value]:
+        """Several vectors at a time, that none waits for another; the registers after them, and where they end."""
+        end = self._whole_vectors(start, limit, lanes)
+        pays = self.b.compare("sge", self.b.sub(end, start), Value(str(FEW * lanes), I64))
+        end = self.b.select(pays, end, start)
+
+        def all_of_them(states: Sequence[State]) -> list[State]:
+            uniform, rows = self._splats(loop, lanes), self._rows(loop)
+
+            def body(at: Value, states: Sequence[State]) -> list[State]:
+                return self._vector_body(loop, Vector(loop.axis, at, lanes, None), uniform, rows, ways, states)
+
+            first = [way.start(self.b, Kind(c.value.dtype, lanes)) for way, c in zip(ways, loop.carries, strict=True)]
+            found = self._counted(start, end, lanes, first, body)
+            results = [way.finish(self.b, state) for way, state in zip(ways, found, strict=True)]
+            return [
+                way.step(self.b, state, *(self.b.splat(x, state[0].kind.lanes) for x in result))
+                for way, state, result in zip(ways, states, results, strict=True)
+            ]
+
+        return self._when(pays, states, all_of_them), end
 
     def _whole_vectors(self, start: Value, limit: Value, lanes: int) -> Value:
         """Where the last whole vector ends."""
@@ -144,7 +181,7 @@ class VectorRenderer(ScalarRenderer):
         rest = self.b.sub(limit, at)
         kind = Kind("bool", lanes)
         if not self.target.has_avx512:
-            return self.b.compare("slt", self._iota(lanes), self._splat(rest, lanes))
+            return self.b.compare("slt", self._iota(lanes), self.b.splat(rest, lanes))
         # In 64 bits, so that those above the lanes are 0: LLVM takes them along when it stores fewer than 16 bytes.
         all_lanes = Value(str(lanes), I64)
         full = self.b.compare("sge", rest, all_lanes)
@@ -160,16 +197,6 @@ class VectorRenderer(ScalarRenderer):
         kind = Kind("int64", lanes)
         return Value(f"<{', '.join(f'i64 {i}' for i in range(lanes))}>", kind)
 
-    def _splat(self, x: Value, lanes: int) -> Value:
-        """A scalar in every lane."""
-        if not x.text.startswith("%"):
-            number = x.text
-            kind = Kind(x.kind.dtype, lanes)
-            return Value(f"splat ({x.kind.element} {number})", kind)
-        kind = Kind(x.kind.dtype, lanes)
-        one = self.b.let(kind, f"insertelement {kind} poison, {x}, i64 0")
-        return self.b.let(kind, f"shufflevector {one}, {kind} poison, <{lanes} x i32> zeroinitializer")
-
     def _splats(self, loop: Loop, lanes: int) -> dict[loopir.Value, Value]:
         """What the loop uses and does not compute, in every lane."""
         made = {s.out for s in loop.body if isinstance(s, _DEFINES)}
@@ -179,8 +206,8 @@ class VectorRenderer(ScalarRenderer):
                 used.update(dict.fromkeys(s.args))
             elif isinstance(s, Store | Accumulate | loopir.Require):
                 used[s.value] = None
-        used.update(dict.fromkeys(c.value for c in loop.carries))
-        return {x: self._splat(self.values[x], lanes) for x in used if x not in made}
+        used.update(dict.fromkeys(x for c in loop.carries for x in c.uses))
+        return {x: self.b.splat(self.values[x], lanes) for x in used if x not in made}
 
     def _rows(self, loop: Loop) -> Rows:
         """The addresses of what the loop reads and writes, at the start of its axis."""
@@ -246,7 +273,7 @@ class VectorRenderer(ScalarRenderer):
             elif isinstance(s, loopir.Position):
                 values[s.out] = self._counting(s.axis, vector)
             elif isinstance(s, loopir.Extent):
-                values[s.out] = self._splat(self._product((s.size,)), vector.lanes)
+                values[s.out] = self.b.splat(self._product((s.size,)), vector.lanes)
             elif isinstance(s, loopir.Require):
                 self._require_lanes(values[s.value], vector)
             elif isinstance(s, Load) and (s.array, s.index) not in rows:
@@ -292,7 +319,7 @@ class VectorRenderer(ScalarRenderer):
         x = values[carry.value]
         if vector.mask is not None:
             x = self.b.select(vector.mask, x, self.b.constant(neutral(carry.kind, carry.value.dtype), x.kind))
-        return way.step(self.b, state, x)
+        return way.step(self.b, state, x, *(values[at] for at in carry.uses[1:]))
 
     def _vector_let(self, s: Let, values: dict[loopir.Value, Value], vector: Vector) -> Value:
         """An op on vectors."""
@@ -311,13 +338,13 @@ class VectorRenderer(ScalarRenderer):
         lane = self.b.select(inside, offset, Value("-1", I64))
         byte = self.b.let(Kind("int8"), f"trunc {lane} to i8")
         numbers = Value(f"<{', '.join(f'i8 {i}' for i in range(vector.lanes))}>", small)
-        return self.b.compare("eq", numbers, self._splat(byte, vector.lanes))
+        return self.b.compare("eq", numbers, self.b.splat(byte, vector.lanes))
 
     def _counting(self, axis: Axis, vector: Vector) -> Value:
         """The numbers of the iterations."""
         if axis is not vector.axis:
-            return self._splat(self.axes[axis], vector.lanes)
-        return self.b.add(self._iota(vector.lanes), self._splat(vector.at, vector.lanes))
+            return self.b.splat(self.axes[axis], vector.lanes)
+        return self.b.add(self._iota(vector.lanes), self.b.splat(vector.at, vector.lanes))
 
     def _require_lanes(self, condition: Value, vector: Vector) -> None:
         """Leave the kernel unless a condition holds in every lane that counts."""
@@ -330,15 +357,15 @@ class VectorRenderer(ScalarRenderer):
         total: Value | None = None
         for d, i in enumerate(load.index):
             if isinstance(i, Shifted):
-                at = self.b.add(self._counting(i.axis, vector), self._splat(self.values[i.by], vector.lanes))
+                at = self.b.add(self._counting(i.axis, vector), self.b.splat(self.values[i.by], vector.lanes))
             elif isinstance(i, Axis):
                 at = self._counting(i, vector)
             elif isinstance(i, int):
                 at = self.b.constant(i, Kind("int64", vector.lanes))
             else:
-                at = values[i] if i in values else self._splat(self.values[i], vector.lanes)
+                at = values[i] if i in values else self.b.splat(self.values[i], vector.lanes)
             stride = self._stride(load.array, d)
-            term = at if stride is None else self.b.mul(at, self._splat(stride, vector.lanes))
+            term = at if stride is None else self.b.mul(at, self.b.splat(stride, vector.lanes))
             total = term if total is None else self.b.add(total, term)
         assert total is not None
         kind = Kind(load.array.dtype, vector.lanes)
@@ -361,7 +388,7 @@ class VectorRenderer(ScalarRenderer):
     def _vector_load(self, array: Array, index: tuple[Index, ...], row: str, vector: Vector) -> Value:
         kind = Kind(array.dtype, vector.lanes)
         if not any(_axis(i) is vector.axis for i in index):
-            return self._splat(self._load(row, Kind(array.dtype)), vector.lanes)
+            return self.b.splat(self._load(row, Kind(array.dtype)), vector.lanes)
         if _is_row(index, vector.axis):
             return self._load(self._along(row, vector.at, array), kind, vector.mask)
         return self._gather(self._scattered(array, index, row, vector), kind, vector)
@@ -392,8 +419,8 @@ class VectorRenderer(ScalarRenderer):
                 step = self._stride(array, d) or Value("1", I64)
                 stride = step if stride is None else self.b.add(stride, step)
         assert stride is not None
-        lanes = self.b.add(self._iota(vector.lanes), self._splat(vector.at, vector.lanes))
-        offsets = self.b.mul(lanes, self._splat(stride, vector.lanes))
+        lanes = self.b.add(self._iota(vector.lanes), self.b.splat(vector.at, vector.lanes))
+        offsets = self.b.mul(lanes, self.b.splat(stride, vector.lanes))
         name = self.b.fresh()
         element = Kind(MEMORY.get(array.dtype, array.dtype)).element
         self.b.write(f"{name} = getelementptr {element}, ptr {row}, {offsets}")

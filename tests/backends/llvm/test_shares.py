@@ -36,6 +36,8 @@ PROGRAMS: dict[str, tuple[list[Variable], Variable | list[Variable], list[str]]]
     "total": ([x], (x * x).sum(), [TOTALS, WHOLE]),
     "two totals": ([x], [x.sum(), x.max()], [TOTALS, WHOLE]),
     "total, then map": ([x], x / x.sum(), [TOTALS, WHOLE, AT_ONCE]),
+    "place": ([x], T.argmax(x), [TOTALS, WHOLE]),
+    "largest and its place": ([x], T.max_and_argmax(x), [TOTALS, WHOLE]),
     "columns": ([m], m.sum(axis=0), [AT_ONCE, IN_ORDER]),
     "scatter": ([x, i, y], T.set_subtensor(x[i], y), [AT_ONCE, IN_ORDER]),
     "scattered sum": ([x, i, y], T.inc_subtensor(x[i], y), [AT_ONCE, IN_ORDER]),
@@ -116,6 +118,17 @@ def test_the_number_of_threads_changes_no_bit(program: int) -> None:
         assert all(np.array_equal(a, b) for a, b in zip(results[0], other, strict=True))
     for have, want in zip(results[0], expected, strict=True):
         np.testing.assert_allclose(have, want, rtol=1e-12, atol=1e-10)
+
+
+@pytest.mark.parametrize("place", [0, 1, 399_999, 123_456])
+def test_a_place_in_large_work_is_the_first_of_equals(place: int) -> None:
+    f = function([x], [T.argmax(x), T.argmin(x), *T.max_and_argmax(T.sqr(x))], backend="llvm")
+    for before, there in ((0.0, np.nan), (0.0, 2.0), (0.0, -2.0), (-np.inf, 2.0), (np.inf, -2.0), (2.0, 2.0)):
+        value = np.full(400_000, before)
+        value[place:] = there
+        value[place + 1 :: 2] = before
+        expected = [value.argmax(), value.argmin(), (value**2).max(), (value**2).argmax()]
+        np.testing.assert_array_equal(f(value), expected, err_msg=f"{there} among {before}")
 
 
 def test_the_work_of_many_threads_at_once() -> None:
