@@ -1,0 +1,34 @@
+"""Places of extrema, also on processors with shorter vectors, or without masks."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+import graphc.tensor as T
+from graphc import function
+from graphc.backends.llvm.executable import LlvmExecutable
+from graphc.backends.llvm.spelling import spells
+from graphc.kernels.drafts import kernel_ops
+from graphc.kernels.plan import plan
+from tests.backends.llvm.test_math import TARGETS, skip_unless_it_runs
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("dtype", ["float64", "float32", "int64", "uint8", "bool"])
+def test_the_first_of_equals_is_found(dtype: str, target: str) -> None:
+    skip_unless_it_runs(target)
+    x = T.matrix("x", dtype)
+    outputs = [T.argmax(x, axis=1), T.argmin(x, axis=1), T.max(x, axis=1)]
+    (variant,) = function([x], outputs, backend="llvm").variants.values()
+    executable = LlvmExecutable(variant.schedule, plan(variant.schedule, kernel_ops(spells)), TARGETS[target])
+    random = np.random.default_rng(0)
+    for columns in (1, 3, 4, 5, 16, 33, 100, 515):
+        value = random.integers(0, 4, (9, columns)).astype(dtype)
+        if value.dtype.kind == "f":
+            value[::2][value[::2] == 3] = np.nan
+            value[1] = -np.inf
+        argmax, argmin, largest = executable.run([value])
+        np.testing.assert_array_equal(argmax, value.argmax(1))
+        np.testing.assert_array_equal(argmin, value.argmin(1))
+        np.testing.assert_array_equal(largest, value.max(1))
