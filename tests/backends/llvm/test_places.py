@@ -11,7 +11,15 @@ from graphc.backends.llvm.executable import LlvmExecutable
 from graphc.backends.llvm.spelling import spells
 from graphc.kernels.drafts import kernel_ops
 from graphc.kernels.plan import plan
+from graphc.ops.reduction import Place
 from tests.backends.llvm.test_math import TARGETS, skip_unless_it_runs
+
+
+def test_rows_that_do_not_lie_in_memory_are_put_there() -> None:
+    x = T.dmatrix("x")
+    f = function([x], Place("argmax", 1, False)(x.T), backend="llvm")
+    value = np.random.default_rng(0).normal(size=(5, 7))
+    assert f(value).tolist() == value.argmax(0).tolist()
 
 
 @pytest.mark.parametrize("target", TARGETS)
