@@ -52,13 +52,13 @@ define void @begin(ptr %beds, i64 %main_thread) {
   ret void
 }
 
-; So many workers there are now.
-define void @enlist(i64 %workers) {
-  store atomic i64 %workers, ptr @workers seq_cst, align 8
+; There is a worker of this number, and so of those below.
+define void @enlist(i64 %thread) {
+  %before = atomicrmw umax ptr @workers, i64 %thread seq_cst
   ret void
 }
 
-; Let all workers go home.
+; Let all workers go home.  Who leads a job does what is left of it alone.
 define void @dismiss() {
   store atomic i64 1, ptr @dismissed seq_cst, align 8
   %workers = load atomic i64, ptr @workers seq_cst, align 8
@@ -146,8 +146,11 @@ wait:                                                  ; nothing is left of this
   %now = load atomic i64, ptr @state seq_cst, align 8
   %same = icmp eq i64 %now, %state
   %unfinished = and i1 %same, %is_open
+  %dismissed_now = load atomic i64, ptr @dismissed monotonic, align 8
+  %is_kept = icmp eq i64 %dismissed_now, 0
+  %waits = and i1 %unfinished, %is_kept
   call void @pause()
-  br i1 %unfinished, label %wait, label %watch
+  br i1 %waits, label %wait, label %watch
 home:
   ret void
 }
@@ -160,7 +163,7 @@ define internal i1 @is_called() alwaysinline {
   ret i1 %called
 }
 
-; Take shares of the job until none is left, or one has failed.
+; Take shares of the job until none is left, or one has failed, or workers are dismissed.
 define internal void @take_shares(i64 %thread) {
 start:
   %kernel = load ptr, ptr @kernel
@@ -174,7 +177,11 @@ start:
 head:
   %status = load atomic i64, ptr @status monotonic, align 8
   %is_well = icmp eq i64 %status, 0
-  br i1 %is_well, label %claim, label %done
+  %dismissed = load atomic i64, ptr @dismissed monotonic, align 8
+  %is_kept = icmp eq i64 %dismissed, 0
+  %stays = or i1 %leads, %is_kept
+  %goes_on = and i1 %is_well, %stays
+  br i1 %goes_on, label %claim, label %done
 claim:
   %number = atomicrmw add ptr @next, i64 1 monotonic
   %more = icmp ult i64 %number, %count
@@ -187,8 +194,8 @@ check:
   br i1 %leads, label %look, label %head
 look:
   %interrupt = call i32 @interrupted()
-  %goes_on = icmp eq i32 %interrupt, 0
-  br i1 %goes_on, label %head, label %failed
+  %uninterrupted = icmp eq i32 %interrupt, 0
+  br i1 %uninterrupted, label %head, label %failed
 failed:
   %what = phi i32 [%outcome, %one], [%interrupt, %look]
   %wide = sext i32 %what to i64
