@@ -366,59 +366,16 @@ done:
   ret i32 0
 }
 
-; The loop over a table of steps, with a look at signals after each.
-define i32 @drive_at_large(ptr %frame, ptr %table, i64 %count) {
-start:
-  br label %head
-head:
-  %i = phi i64 [0, %start], [%next, %test], [%next, %look]
-  %more = icmp slt i64 %i, %count
-  br i1 %more, label %loop, label %done
-loop:
-  %next = add i64 %i, 1
-  %at = getelementptr [3 x ptr], ptr %table, i64 %i
-  %condition_at = getelementptr ptr, ptr %at, i64 2
-  %condition = load ptr, ptr %condition_at
-  %always = icmp eq ptr %condition, null
-  br i1 %always, label %run, label %test
-test:
-  %holds = call i1 @holds(ptr %frame, ptr %condition)
-  br i1 %holds, label %run, label %head
-run:
-  %function = load ptr, ptr %at
-  %slots_at = getelementptr ptr, ptr %at, i64 1
-  %slots = load ptr, ptr %slots_at
-  %status = call i32 %function(ptr %frame, ptr %slots)
-  %fine = icmp eq i32 %status, 0
-  br i1 %fine, label %look, label %failed
-look:
+; What the loop over a table of steps asks after each.
+define internal i32 @look_at_signals(ptr %seen, i64 %i) alwaysinline {
   %interrupt = call i32 @interrupted()
-  %goes_on = icmp eq i32 %interrupt, 0
-  br i1 %goes_on, label %head, label %stop
-failed:
-  %is_step = icmp sgt i32 %status, 0
-  %step = trunc i64 %next to i32
-  %what = select i1 %is_step, i32 %step, i32 %status
-  ret i32 %what
-stop:
   ret i32 %interrupt
-done:
-  ret i32 0
 }
 
-; The same, called with Python's lock and run without it.
+; That loop, called with Python's lock and run without it.
 define i32 @drive_unlocked(ptr %frame, ptr %table, i64 %count) {
   %thread = call ptr @PyEval_SaveThread()
   %status = call i32 @drive_at_large(ptr %frame, ptr %table, i64 %count)
   call void @PyEval_RestoreThread(ptr %thread)
-  ret i32 %status
-}
-
-define i32 @body_at_large(ptr %frame) {
-  %table_at = getelementptr i64, ptr %frame, i64 ${BODY_TABLE}
-  %table = load ptr, ptr %table_at
-  %count_at = getelementptr i64, ptr %frame, i64 ${BODY_COUNT}
-  %count = load i64, ptr %count_at
-  %status = call i32 @drive_at_large(ptr %frame, ptr %table, i64 %count)
   ret i32 %status
 }

@@ -20,7 +20,7 @@ from graphc.backends.llvm.clock import INTERVAL, clock, pause
 from graphc.backends.llvm.link import Code, link
 from graphc.backends.llvm.once import once
 from graphc.backends.llvm.shares import END, NUMBER, THREAD, WORK
-from graphc.backends.llvm.support import BODY_COUNT, BODY_TABLE, HOLDS, WORD
+from graphc.backends.llvm.support import BODY_COUNT, BODY_TABLE, HOLDS, WORD, driven, walk
 from graphc.backends.llvm.target import Target, host
 from graphc.backends.llvm.work import LARGE
 from graphc.configuration import config
@@ -33,7 +33,6 @@ _NUMBERS: dict[str, int] = {
     "END": END, "NUMBER": NUMBER, "THREAD": THREAD, "WORK": WORK,
     "TOTALS": MANNERS.index(TOTALS), "WHOLE": MANNERS.index(WHOLE), "IN_ORDER": MANNERS.index(IN_ORDER),
     "PARTS": PARTS, "PARTS_LESS_1": PARTS - 1, "LARGE": LARGE, "INTERRUPTED": INTERRUPTED,
-    "BODY_TABLE": BODY_TABLE, "BODY_COUNT": BODY_COUNT,
     "SHARE": max(LARGE // 4, 1),  # the work of a share that several threads take, some 25 microseconds
     "LONG_SHARE": 4 * LARGE,  # ... and of one that no other thread waits for
     "SPINS": 400,  # how often a worker looks for the next job before he sleeps
@@ -60,7 +59,9 @@ def machine_code(target: Target) -> Code:
     source = (Path(__file__).parent / "crew.ll").read_text()
     source = re.sub(r"\$\{(\w+)\}", lambda found: str(_NUMBERS[found[1]]), source)
     ticks, needed = clock()
-    text = "\n".join([WORD, HOLDS, ticks, pause(), source])
+    drive = walk("drive_at_large", "look_at_signals")
+    body = driven("body_at_large", BODY_TABLE, BODY_COUNT, "drive_at_large")
+    text = "\n".join([WORD, HOLDS, ticks, pause(), source, drive, body])
     return link(text, target, _FUNCTIONS, needed | _symbols())
 
 
