@@ -162,6 +162,14 @@ def test_an_index_out_of_bounds_in_large_work() -> None:
     assert w.get_value().tolist() == [1.0, 1.0]
 
 
+def test_an_index_that_follows_from_large_work_is_checked() -> None:
+    f = function([x], x[T.cast(T.exp(x).sum(), "int64")], backend="llvm")
+    value = np.full(400_000, -20.0)
+    assert f(value) == -20.0
+    with pytest.raises(IndexError, match="index 400000 is out of bounds for axis 0 with size 400000"):
+        f(np.zeros(400_000))
+
+
 # ---- interrupts, forks, the end ----
 
 _LONG: dict[str, Callable[[Variable], Variable]] = {
