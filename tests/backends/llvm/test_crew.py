@@ -91,8 +91,8 @@ def test_an_interrupt_while_a_worker_starts() -> None:
 start, times = threading.Thread.start, []
 def interrupted(self):
     start(self)
-    times.append(1)
-    if len(times) == 1:
+    if self.name == "graphc-1" and not times:
+        times.append(1)
         raise KeyboardInterrupt
 f = function([m], T.nnet.softmax(m), backend="llvm")
 threading.Thread.start = interrupted
