@@ -84,8 +84,7 @@ class Entry:
         indent = "    "
         cells = [f"cell{i}" for i in range(len(self.written_cells()))]
         if len(cells) > NESTED_LOCKS:
-            lines.append("    with exclusive:")
-            indent *= 2
+            lines += [f"    return exclusive.call({', '.join(['locked', *names])})", f"def locked({', '.join(names)}):"]
         elif cells:
             running = ", ".join(f"{cell}.running" for cell in cells) + ","
             lines += [

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import threading
-from collections.abc import Iterable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain, compress, repeat
 from typing import Any, Protocol
+from weakref import WeakSet
 
 import numpy as np
 
@@ -53,10 +57,15 @@ class Cell:
     and a function writes into its memory, so that the address stays.
     """
 
-    __slots__ = ("lock", "running", "value")
+    __slots__ = ("__weakref__", "lock", "running", "value")
 
     def __init__(self, value: Any) -> None:
         self.value: Any = value  # an array, or Elsewhere
+        self.free()
+        _cells.add(self)
+
+    def free(self) -> None:
+        """Nobody has it."""
         self.lock = threading.RLock()  # held by a function that updates what it reads
         self.running = False
 
@@ -80,6 +89,19 @@ class Cell:
                 self.value = value
 
 
+_cells: WeakSet[Cell] = WeakSet()
+
+
+def _free_all() -> None:
+    """In the child of a fork: calls that were under way in other threads go on in the parent only."""
+    for cell in _cells:
+        cell.free()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_free_all)
+
+
 class Exclusive:
     """Several cells, for a call that replaces values: it holds their locks, and they are `running`.
 
@@ -88,26 +110,30 @@ class Exclusive:
 
     def __init__(self, cells: Iterable[Cell]) -> None:
         self.cells = in_order(cells)
-        self._before: list[list[bool]] = []  # a call within a call of the same thread leaves things as they were
 
-    def __enter__(self) -> None:
-        held = 0
+    def call(self, function: Callable[..., Any], *args: Any) -> Any:
+        """What a function returns that is called so.
+
+        A signal handler may raise after any call but not within one into C: each thing that must not be left half done
+        is one such call, and what undoes it is there before.
+        """
+        locks = [cell.lock for cell in self.cells]
+        taken: list[bool] = []
+        before: list[bool] = []  # a call within a call of the same thread leaves things as they were
+        undo = chain(map(_set_running, self.cells, before), map(_release, compress(locks, taken)))
         try:
-            for cell in self.cells:
-                cell.lock.acquire()
-                held += 1
-        except BaseException:
-            for cell in self.cells[:held]:
-                cell.lock.release()
-            raise
-        self._before.append([cell.running for cell in self.cells])
-        for cell in self.cells:
-            cell.running = True
+            taken.extend(map(_acquire, locks))
+            before.extend(map(_get_running, self.cells))
+            deque(map(_set_running, self.cells, repeat(True)), maxlen=0)
+            return function(*args)
+        finally:
+            deque(undo, maxlen=0)
 
-    def __exit__(self, *error: object) -> None:
-        for cell, before in zip(self.cells, self._before.pop(), strict=True):
-            cell.running = before
-            cell.lock.release()
+
+_running: Any = vars(Cell)["running"]
+_get_running, _set_running = _running.__get__, _running.__set__
+_lock: Any = type(threading.RLock())
+_acquire, _release = _lock.acquire, _lock.release
 
 
 def in_order(cells: Iterable[Cell]) -> list[Cell]:

@@ -16,7 +16,7 @@ from graphc.kernels.loopir import Array, Kernel, Load, Loop, Require, Statement,
 class Stage:
     """One loop, and the statements outside of all loops that belong to it.
 
-    before: values the loop needs, and checks; after: what is done with what it carries.
+    before: values the loop needs, and checks; after: what is done with what it carries, and checks that come first.
     """
 
     before: tuple[Statement, ...]
@@ -53,20 +53,20 @@ class _Stager:
         """The statements outside of all loops that only define a value."""
         self.carried: dict[Value, int] = {}
         """The number of the loop that carries a value."""
+        self.checks: list[Require] = []
         self.kept: dict[Value, Array] = {}
         self.order = {s: i for i, s in enumerate(kernel.body)}
 
     def run(self) -> Staged:
         """Put every statement into a stage, then add what each stage needs."""
         parts: list[_Part] = []
-        checks: list[Require] = []
         waiting: list[Statement] = []
         for statement in self.kernel.body:
             if isinstance(statement, Loop):
                 self.carried.update((c.out, len(parts)) for c in statement.carries)
-                parts.append(_Part(statement, tuple(checks)))
+                parts.append(_Part(statement, tuple(self.checks)))
             elif isinstance(statement, Require):
-                checks.append(statement)
+                self.checks.append(statement)
             elif defined := defines(statement):
                 self.made.update((x, statement) for x in defined)
             elif last := self._loops(uses(statement)):
@@ -75,7 +75,7 @@ class _Stager:
                 waiting.append(statement)
         if waiting or not parts:
             # What depends on no loop is done beside the first one.
-            parts = parts or [_Part(None, tuple(checks))]
+            parts = parts or [_Part(None, tuple(self.checks))]
             parts[0].effects[:0] = waiting
         stages = [self._stage(number, part) for number, part in enumerate(parts)]
         for value, array in self.kept.items():
@@ -105,8 +105,14 @@ class _Stager:
         before = self._needed(wanted, part.checks, number, set())
         known = {x for s in before for x in defines(s)}
         wanted = [x for effect in part.effects for x in uses(effect)]
-        after = self._needed(wanted, (), number, known)
+        after = self._needed(wanted, self._checks_after(number, part), number, known)
         return Stage(before, part.loop, (*after, *part.effects))
+
+    def _checks_after(self, number: int, part: _Part) -> list[Require]:
+        """The checks after a loop that can be made after it: for the first time, or to guard what is done there."""
+        late = [check for check in self.checks if check not in part.checks]
+        made = {check: max(self._loops(uses(check)), default=0) for check in late}
+        return [check for check in late if made[check] == number or (made[check] < number and part.effects)]
 
     def _needed(
         self, wanted: Iterable[Value], checks: Sequence[Require], number: int, known: set[Value]

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
+import os
+import signal
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +16,7 @@ import pytest
 import graphc.tensor as T
 from graphc import SharedVariable, config, function, shared
 from graphc.dtypes import ALL
+from graphc.graph.shared import Cell, Exclusive
 
 HERE = Path(__file__).name
 
@@ -263,3 +268,80 @@ def test_clone_and_copy_share_the_cell() -> None:
 def test_repr() -> None:
     assert repr(shared(1.0, "w")) == "w"
     assert "float64" in repr(shared(1.0))
+
+
+# ---- exclusive use ----
+
+
+def _free(cells: list[Cell]) -> bool:
+    """Whether another thread can have them all."""
+    taken: list[bool] = []
+
+    def take() -> None:
+        for cell in cells:
+            taken.append(cell.lock.acquire(timeout=1))
+            cell.lock.release()
+
+    thread = threading.Thread(target=take)
+    thread.start()
+    thread.join()
+    return all(taken) and not any(cell.running for cell in cells)
+
+
+def test_a_call_has_the_cells_for_itself() -> None:
+    cells = [Cell(0), Cell(1)]
+    exclusive = Exclusive([*cells, cells[0]])
+
+    def within() -> bool:
+        assert all(cell.running for cell in cells)
+        return exclusive.call(all, [cell.running for cell in cells]) and all(cell.running for cell in cells)
+
+    assert exclusive.call(within)
+    assert _free(cells)
+    with pytest.raises(ZeroDivisionError):
+        exclusive.call(divmod, 1, 0)
+    assert _free(cells)
+
+
+class _Alarm(Exception):
+    pass
+
+
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there is no such timer on Windows")
+def test_an_interrupt_leaves_no_cell_taken() -> None:
+    def handler(*_: Any) -> None:
+        raise _Alarm
+
+    cells = [Cell(0) for _ in range(12)]
+    exclusive = Exclusive(cells)
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        for turn in range(500):
+            with contextlib.suppress(_Alarm):
+                signal.setitimer(signal.ITIMER_REAL, 1e-4 + turn * 1e-7)
+                while True:
+                    exclusive.call(int)
+            assert not any(cell.running for cell in cells)
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert _free(cells)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on Windows")
+@pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
+def test_the_child_of_a_fork_has_all_cells() -> None:
+    """A call under way in another thread goes on in the parent only."""
+    w = shared(1.0)
+    cell = w.container
+    begun, end = threading.Event(), threading.Event()
+    other = threading.Thread(target=Exclusive([cell]).call, args=(lambda: (begun.set(), end.wait(60)),))
+    other.start()
+    begun.wait(60)
+    child = os.fork()
+    if not child:
+        os._exit(0 if not cell.running and cell.lock.acquire(timeout=5) else 3)
+    _, status = os.waitpid(child, 0)
+    end.set()
+    other.join()
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert _free([cell])

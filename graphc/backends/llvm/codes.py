@@ -17,7 +17,7 @@ MOST_KEPT = 4000
 
 _kept: dict[tuple[str, Target], Code] = {}
 """The piece that was used last is the last."""
-_compiling = threading.Lock()
+_compiling = threading.RLock()  # a signal handler, or a finaliser, may call what must be compiled, too
 
 
 def compiled(kernel: Kernel, target: Target, draft: bool = False) -> Code:

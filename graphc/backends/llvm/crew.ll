@@ -52,13 +52,13 @@ define void @begin(ptr %beds, i64 %main_thread) {
   ret void
 }
 
-; So many workers there are now.
-define void @enlist(i64 %workers) {
-  store atomic i64 %workers, ptr @workers seq_cst, align 8
+; There is a worker of this number, and so of those below.
+define void @enlist(i64 %thread) {
+  %before = atomicrmw umax ptr @workers, i64 %thread seq_cst
   ret void
 }
 
-; Let all workers go home.
+; Let all workers go home.  Who leads a job does what is left of it alone.
 define void @dismiss() {
   store atomic i64 1, ptr @dismissed seq_cst, align 8
   %workers = load atomic i64, ptr @workers seq_cst, align 8
@@ -146,8 +146,11 @@ wait:                                                  ; nothing is left of this
   %now = load atomic i64, ptr @state seq_cst, align 8
   %same = icmp eq i64 %now, %state
   %unfinished = and i1 %same, %is_open
+  %dismissed_now = load atomic i64, ptr @dismissed monotonic, align 8
+  %is_kept = icmp eq i64 %dismissed_now, 0
+  %waits = and i1 %unfinished, %is_kept
   call void @pause()
-  br i1 %unfinished, label %wait, label %watch
+  br i1 %waits, label %wait, label %watch
 home:
   ret void
 }
@@ -160,7 +163,7 @@ define internal i1 @is_called() alwaysinline {
   ret i1 %called
 }
 
-; Take shares of the job until none is left, or one has failed.
+; Take shares of the job until none is left, or one has failed, or workers are dismissed.
 define internal void @take_shares(i64 %thread) {
 start:
   %kernel = load ptr, ptr @kernel
@@ -174,7 +177,11 @@ start:
 head:
   %status = load atomic i64, ptr @status monotonic, align 8
   %is_well = icmp eq i64 %status, 0
-  br i1 %is_well, label %claim, label %done
+  %dismissed = load atomic i64, ptr @dismissed monotonic, align 8
+  %is_kept = icmp eq i64 %dismissed, 0
+  %stays = or i1 %leads, %is_kept
+  %goes_on = and i1 %is_well, %stays
+  br i1 %goes_on, label %claim, label %done
 claim:
   %number = atomicrmw add ptr @next, i64 1 monotonic
   %more = icmp ult i64 %number, %count
@@ -187,8 +194,8 @@ check:
   br i1 %leads, label %look, label %head
 look:
   %interrupt = call i32 @interrupted()
-  %goes_on = icmp eq i32 %interrupt, 0
-  br i1 %goes_on, label %head, label %failed
+  %uninterrupted = icmp eq i32 %interrupt, 0
+  br i1 %uninterrupted, label %head, label %failed
 failed:
   %what = phi i32 [%outcome, %one], [%interrupt, %look]
   %wide = sext i32 %what to i64
@@ -359,59 +366,16 @@ done:
   ret i32 0
 }
 
-; The loop over a table of steps, with a look at signals after each.
-define i32 @drive_at_large(ptr %frame, ptr %table, i64 %count) {
-start:
-  br label %head
-head:
-  %i = phi i64 [0, %start], [%next, %test], [%next, %look]
-  %more = icmp slt i64 %i, %count
-  br i1 %more, label %loop, label %done
-loop:
-  %next = add i64 %i, 1
-  %at = getelementptr [3 x ptr], ptr %table, i64 %i
-  %condition_at = getelementptr ptr, ptr %at, i64 2
-  %condition = load ptr, ptr %condition_at
-  %always = icmp eq ptr %condition, null
-  br i1 %always, label %run, label %test
-test:
-  %holds = call i1 @holds(ptr %frame, ptr %condition)
-  br i1 %holds, label %run, label %head
-run:
-  %function = load ptr, ptr %at
-  %slots_at = getelementptr ptr, ptr %at, i64 1
-  %slots = load ptr, ptr %slots_at
-  %status = call i32 %function(ptr %frame, ptr %slots)
-  %fine = icmp eq i32 %status, 0
-  br i1 %fine, label %look, label %failed
-look:
+; What the loop over a table of steps asks after each.
+define internal i32 @look_at_signals(ptr %seen, i64 %i) alwaysinline {
   %interrupt = call i32 @interrupted()
-  %goes_on = icmp eq i32 %interrupt, 0
-  br i1 %goes_on, label %head, label %stop
-failed:
-  %is_step = icmp sgt i32 %status, 0
-  %step = trunc i64 %next to i32
-  %what = select i1 %is_step, i32 %step, i32 %status
-  ret i32 %what
-stop:
   ret i32 %interrupt
-done:
-  ret i32 0
 }
 
-; The same, called with Python's lock and run without it.
+; That loop, called with Python's lock and run without it.
 define i32 @drive_unlocked(ptr %frame, ptr %table, i64 %count) {
   %thread = call ptr @PyEval_SaveThread()
   %status = call i32 @drive_at_large(ptr %frame, ptr %table, i64 %count)
   call void @PyEval_RestoreThread(ptr %thread)
-  ret i32 %status
-}
-
-define i32 @body_at_large(ptr %frame) {
-  %table_at = getelementptr i64, ptr %frame, i64 ${BODY_TABLE}
-  %table = load ptr, ptr %table_at
-  %count_at = getelementptr i64, ptr %frame, i64 ${BODY_COUNT}
-  %count = load i64, ptr %count_at
-  %status = call i32 @drive_at_large(ptr %frame, ptr %table, i64 %count)
   ret i32 %status
 }

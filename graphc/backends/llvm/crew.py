@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import itertools
 import os
 import re
 import threading
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from graphc.backends.llvm.clock import INTERVAL, clock, pause
 from graphc.backends.llvm.link import Code, link
 from graphc.backends.llvm.once import once
 from graphc.backends.llvm.shares import END, NUMBER, THREAD, WORK
-from graphc.backends.llvm.support import BODY_COUNT, BODY_TABLE, HOLDS, WORD
+from graphc.backends.llvm.support import BODY_COUNT, BODY_TABLE, HOLDS, WORD, driven, walk
 from graphc.backends.llvm.target import Target, host
 from graphc.backends.llvm.work import LARGE
 from graphc.configuration import config
@@ -33,7 +33,6 @@ _NUMBERS: dict[str, int] = {
     "END": END, "NUMBER": NUMBER, "THREAD": THREAD, "WORK": WORK,
     "TOTALS": MANNERS.index(TOTALS), "WHOLE": MANNERS.index(WHOLE), "IN_ORDER": MANNERS.index(IN_ORDER),
     "PARTS": PARTS, "PARTS_LESS_1": PARTS - 1, "LARGE": LARGE, "INTERRUPTED": INTERRUPTED,
-    "BODY_TABLE": BODY_TABLE, "BODY_COUNT": BODY_COUNT,
     "SHARE": max(LARGE // 4, 1),  # the work of a share that several threads take, some 25 microseconds
     "LONG_SHARE": 4 * LARGE,  # ... and of one that no other thread waits for
     "SPINS": 400,  # how often a worker looks for the next job before he sleeps
@@ -48,6 +47,10 @@ _FUNCTIONS = ("begin", "enlist", "dismiss", "serve", "divide", "drive_unlocked",
 Unlocked = ctypes.PYFUNCTYPE(ctypes.c_int32, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64)
 _Serve = ctypes.CFUNCTYPE(None, ctypes.c_int64)
 _Begin = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_int64)
+_allocate_lock = ctypes.PYFUNCTYPE(ctypes.c_void_p)(("PyThread_allocate_lock", ctypes.pythonapi))
+_acquire_lock = ctypes.PYFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_int)(
+    ("PyThread_acquire_lock", ctypes.pythonapi)
+)
 
 
 @once
@@ -56,7 +59,9 @@ def machine_code(target: Target) -> Code:
     source = (Path(__file__).parent / "crew.ll").read_text()
     source = re.sub(r"\$\{(\w+)\}", lambda found: str(_NUMBERS[found[1]]), source)
     ticks, needed = clock()
-    text = "\n".join([WORD, HOLDS, ticks, pause(), source])
+    drive = walk("drive_at_large", "look_at_signals")
+    body = driven("body_at_large", BODY_TABLE, BODY_COUNT, "drive_at_large")
+    text = "\n".join([WORD, HOLDS, ticks, pause(), source, drive, body])
     return link(text, target, _FUNCTIONS, needed | _symbols())
 
 
@@ -69,9 +74,15 @@ def _symbols() -> dict[str, int]:
     return {name: capi.address(getattr(api, name)) for name in names} | {"let_others_run": capi.address(yields)}
 
 
-def threads() -> int:
-    """How many threads work that is compiled now may use."""
-    return config.threads or min(int(os.environ.get("OMP_NUM_THREADS") or 1 << 16), processors())
+def most_threads() -> int:
+    """How many threads a function that is made now may use."""
+    return min(config.threads or min(_omp_threads(), processors()), MOST_THREADS)
+
+
+def _omp_threads() -> int:
+    """What OMP_NUM_THREADS says: of a list, the first number.  What is no number above 0 says nothing."""
+    first = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0].strip()
+    return int(first) if first.isdecimal() and int(first) else MOST_THREADS
 
 
 def processors() -> int:
@@ -88,20 +99,25 @@ class Crew:
     """The workers of this process."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._workers: list[threading.Thread] = []
         self._wanted = 0
-        self._beds = (ctypes.c_void_p * (2 * MOST_THREADS))()
         self._code: Code | None = None
+        self._disband()
+
+    def _disband(self) -> None:
+        self._lock = threading.RLock()  # a signal handler may call a function, too
+        self._workers: list[threading.Thread] = []
+        self._numbers = itertools.count(1)  # of the workers; 0 is the leader of a job
+        self._beds = (ctypes.c_void_p * (2 * MOST_THREADS))()
 
     def prepare(self, count: int) -> Code:
         """The machine code, and workers so that `count` threads can share work."""
-        self._wanted = max(self._wanted, min(count, MOST_THREADS) - 1)
         if self._code is None:
             with self._lock:
+                code = machine_code(host())
                 if self._code is None:
-                    self._code = machine_code(host())
-                    self._begin()
+                    self._begin(code)
+                    self._code = code
+        self._wanted = max(self._wanted, count - 1)
         self.ready()
         return self._code
 
@@ -111,23 +127,34 @@ class Crew:
             with self._lock:
                 self._enlist()
 
-    def _begin(self) -> None:
-        assert self._code is not None
-        _Begin(self._code["begin"])(ctypes.addressof(self._beds), threading.main_thread().ident or 0)
+    def _begin(self, code: Code) -> None:
+        _Begin(code["begin"])(ctypes.addressof(self._beds), threading.main_thread().ident or 0)
 
     def _enlist(self) -> None:
         assert self._code is not None
-        allocate = ctypes.pythonapi.PyThread_allocate_lock
-        allocate.restype = ctypes.c_void_p
-        serve: Callable[[int], None] = _Serve(self._code["serve"])
-        for number in range(len(self._workers), self._wanted):
-            lock = ctypes.c_void_p(allocate())
-            ctypes.pythonapi.PyThread_acquire_lock(lock, 1)
-            self._beds[2 * number + 1] = lock.value
-            worker = threading.Thread(target=serve, args=(number + 1,), name=f"graphc-{number + 1}", daemon=True)
-            worker.start()
+        while len(self._workers) < self._wanted:
+            name = f"graphc-{len(self._workers) + 1}"
+            worker = threading.Thread(target=self._work, args=(self._code,), name=name, daemon=True)
+            try:
+                worker.start()
+            except RuntimeError:  # the system gives no more threads, or the interpreter is ending: fewer will do
+                self._wanted = len(self._workers)
+                break
             self._workers.append(worker)
-        _Serve(self._code["enlist"])(len(self._workers))
+
+    def _work(self, code: Code) -> None:
+        """The life of a worker.
+
+        He takes his number himself: of one whose start was interrupted nobody knows whether he is there.
+        """
+        number = next(self._numbers)
+        if number >= MOST_THREADS:
+            return
+        lock = _allocate_lock()
+        _acquire_lock(lock, 1)
+        self._beds[2 * number - 1] = lock
+        _Serve(code["enlist"])(number)
+        _Serve(code["serve"])(number)
 
     def dismiss(self) -> None:
         """Let all workers end: the process does."""
@@ -138,11 +165,9 @@ class Crew:
 
     def forget(self) -> None:
         """Begin anew in the child of a fork, which has none of the threads, and perhaps a lock that nobody releases."""
-        self._lock = threading.Lock()
-        self._workers = []
-        self._beds = (ctypes.c_void_p * (2 * MOST_THREADS))()
+        self._disband()
         if self._code is not None:
-            self._begin()
+            self._begin(self._code)
 
 
 crew = Crew()

@@ -13,7 +13,7 @@ import numpy as np
 
 from graphc.backends.base import Calling, Executable, FastEntry, GuardFailed, backend
 from graphc.backends.llvm.assemble import assembled, assembled_at_large, entries, entries_at_large
-from graphc.backends.llvm.crew import crew, threads
+from graphc.backends.llvm.crew import crew, most_threads
 from graphc.backends.llvm.encoder import Encoder
 from graphc.backends.llvm.frame import Layout, word_of
 from graphc.backends.llvm.link import assembly
@@ -50,14 +50,22 @@ class LlvmExecutable:
     """A plan as machine code.
 
     at_large: for large work, which is done in shares; otherwise such work is left to one like that, from the start.  So
-    what calls Python is for large work always: nothing is called twice.
+    what calls Python is for large work always: nothing is called twice.  threads: how many may share such work, what
+    the configuration says now if it is None.
     """
 
-    def __init__(self, schedule: Schedule, plan: Plan, target: Target | None = None, at_large: bool = False) -> None:
+    def __init__(
+        self,
+        schedule: Schedule,
+        plan: Plan,
+        target: Target | None = None,
+        at_large: bool = False,
+        threads: int | None = None,
+    ) -> None:
         self.schedule: Schedule = schedule if at_large else KernelSchedule.of(schedule, plan, why_called)
         self.plan = plan
         self.target = target or host()
-        self.threads = threads()
+        self.threads = threads or most_threads()
         self.at_large = at_large or any(isinstance(step, Call) for step in plan.steps)
         running = in_shares(plan, self.threads) if self.at_large else plan
         self._layout = Layout(running)
@@ -254,13 +262,16 @@ class LlvmExecutable:
     @cached_property
     def _larger(self) -> LlvmExecutable:
         """The same schedule for large work."""
-        return undisturbed(lambda: LlvmExecutable(self.schedule, self.plan, self.target, at_large=True))
+        return undisturbed(
+            lambda: LlvmExecutable(self.schedule, self.plan, self.target, at_large=True, threads=self.threads)
+        )
 
     @cached_property
     def _general(self) -> LlvmExecutable:
         """The same schedule without assumptions."""
         fits = kernel_ops(spells)
-        return LlvmExecutable(self.schedule, make_plan(self.schedule, fits, assumes=False), self.target)
+        plan = make_plan(self.schedule, fits, assumes=False)
+        return LlvmExecutable(self.schedule, plan, self.target, threads=self.threads)
 
     @cached_property
     def _reference(self) -> Executable:

@@ -34,8 +34,8 @@ from graphc.graph.types import TensorType
 FORCED = "GRAPHC_ENTRY"
 WAYS = ("native", "buffer", "python")
 
-# Bytes of arguments and results above which a call lets other threads run.
-LARGE = 1 << 22
+# Bytes of arguments and results above which a call is large work, whatever its kernels do.
+LARGE_BYTES = 1 << 22
 
 _FORMS = {"one": ONE, "list": LIST, "dict": PACKED}
 
@@ -103,12 +103,14 @@ def native_entry(
     contexts: list[Context] = []
 
     def at_large(*args: Any) -> Any:
-        """Large work: take the locks of cells, then go on without the global lock."""
+        """Large work: take the locks of cells, then go on without Python's."""
         crew.ready()
-        with exclusive:
-            if len(contexts) == 1:
-                contexts.append(context_of(others.large() or program, calling, [], None, atomic, arrays))
-            return _called(code["call"], contexts[1])(*args)
+        return exclusive.call(unlocked, *args)
+
+    def unlocked(*args: Any) -> Any:
+        if len(contexts) == 1:
+            contexts.append(context_of(others.large() or program, calling, [], None, atomic, arrays))
+        return _called(code["call"], contexts[1])(*args)
 
     def when_due(*args: Any) -> Any:
         """Use the program that is finished from now on."""
@@ -241,7 +243,7 @@ def context_of(
     owners = [None] * returned + list(calling.targets)
     header: dict[str, int] = {
         "slow": id(calling.slow), "large": id(large) if large else 0,
-        "limit": (LARGE if large else -1) if atomic else sys.maxsize, "python": not atomic, "due": -1,
+        "limit": (LARGE_BYTES if large else -1) if atomic else sys.maxsize, "python": not atomic, "due": -1,
         "frame": At(start), "prologue": program.prologue, "body": program.body,
         "count": count, "returned": returned, "arena": items,
         "form": _FORMS[calling.form], "pack": id(calling.pack),

@@ -24,35 +24,57 @@ PROLOGUE_TABLE, PROLOGUE_COUNT, BODY_TABLE, BODY_COUNT, FIRST_FREE = range(5)
 # What the word of a choice holds: 0 if its own condition did not come to be known.
 TAKEN, NOT_TAKEN = 1, 2
 
-# Every 64 steps it looks at the clock: what takes longer than a moment is large work, too.
-_DRIVER = f"""
-define i32 @drive(ptr %frame, ptr %table, i64 %count) {{
-entry:
-  br label %head
-head:
-  %i = phi i64 [ 0, %entry ], [ %next, %test ], [ %next, %run ]
-  %began = phi i64 [ 0, %entry ], [ %begin, %test ], [ %begin, %run ]
-  %more = icmp slt i64 %i, %count
-  br i1 %more, label %some, label %done
-some:
+# Every 64 steps `drive` looks at the clock: what takes longer than a moment is large work, too.  Of the time between
+# two looks no more than half a moment counts, as the thread may have been stopped meanwhile.
+_LOOK_AT_CLOCK = f"""
+declare i64 @llvm.umin.i64(i64, i64)
+
+define internal i32 @look_at_clock(ptr %seen, i64 %i) alwaysinline {{
   %of_64 = and i64 %i, 63
   %looks = icmp eq i64 %of_64, 63
-  br i1 %looks, label %look, label %loop
+  br i1 %looks, label %look, label %no
 look:
+  %spent_at = getelementptr i64, ptr %seen, i64 1
+  %last = load i64, ptr %seen
+  %spent = load i64, ptr %spent_at
   %now = call i64 @ticks()
-  %is_new = icmp eq i64 %began, 0
-  %since = select i1 %is_new, i64 %now, i64 %began
-  %passed = sub i64 %now, %since
-  %is_long = icmp ugt i64 %passed, {INTERVAL}
-  br i1 %is_long, label %long, label %loop
-long:
+  %is_first = icmp eq i64 %last, 0
+  %gap = sub i64 %now, %last
+  %most = call i64 @llvm.umin.i64(i64 %gap, i64 {INTERVAL // 2})
+  %more = select i1 %is_first, i64 0, i64 %most
+  %total = add i64 %spent, %more
+  store i64 %now, ptr %seen
+  store i64 %total, ptr %spent_at
+  %is_long = icmp uge i64 %total, {INTERVAL}
+  br i1 %is_long, label %yes, label %no
+yes:
   ret i32 {IS_LARGE}
+no:
+  ret i32 0
+}}
+"""
+
+
+def walk(name: str, look: str) -> str:
+    """The loop over a table of steps, as a function of that name.
+
+    look: what is asked after each step, with two words to keep what it has seen and the number of the step: 0, or what
+    to return at once.
+    """
+    return f"""
+define i32 @{name}(ptr %frame, ptr %table, i64 %count) {{
+start:
+  %seen = alloca [2 x i64]
+  store [2 x i64] zeroinitializer, ptr %seen
+  br label %head
+head:
+  %i = phi i64 [0, %start], [%next, %test], [%next, %ask]
+  %more = icmp slt i64 %i, %count
+  br i1 %more, label %loop, label %done
 loop:
-  %begin = phi i64 [ %began, %some ], [ %since, %look ]
   %next = add i64 %i, 1
-  %first = mul i64 %i, 3
-  %at = getelementptr i64, ptr %table, i64 %first
-  %condition_at = getelementptr i64, ptr %at, i64 2
+  %at = getelementptr [3 x ptr], ptr %table, i64 %i
+  %condition_at = getelementptr ptr, ptr %at, i64 2
   %condition = load ptr, ptr %condition_at
   %always = icmp eq ptr %condition, null
   br i1 %always, label %run, label %test
@@ -61,23 +83,29 @@ test:
   br i1 %holds, label %run, label %head
 run:
   %function = load ptr, ptr %at
-  %second = getelementptr i64, ptr %at, i64 1
-  %slots = load ptr, ptr %second
+  %slots_at = getelementptr ptr, ptr %at, i64 1
+  %slots = load ptr, ptr %slots_at
   %status = call i32 %function(ptr %frame, ptr %slots)
   %fine = icmp eq i32 %status, 0
-  br i1 %fine, label %head, label %failed
+  br i1 %fine, label %ask, label %failed
+ask:
+  %answer = call i32 @{look}(ptr %seen, i64 %i)
+  %goes_on = icmp eq i32 %answer, 0
+  br i1 %goes_on, label %head, label %stop
 failed:                                           ; below 0 it is no failure of a step
   %is_step = icmp sgt i32 %status, 0
   %step = trunc i64 %next to i32
   %what = select i1 %is_step, i32 %step, i32 %status
   ret i32 %what
+stop:
+  ret i32 %answer
 done:
   ret i32 0
 }}
 """
 
 
-def _driven(name: str, table: int, count: int) -> str:
+def driven(name: str, table: int, count: int, drive: str = "drive") -> str:
     """A function of the frame alone, which says where its table is."""
     return f"""
 define i32 @{name}(ptr %frame) {{
@@ -85,7 +113,7 @@ define i32 @{name}(ptr %frame) {{
   %table = load ptr, ptr %table_at
   %count_at = getelementptr i64, ptr %frame, i64 {count}
   %count = load i64, ptr %count_at
-  %status = call i32 @drive(ptr %frame, ptr %table, i64 %count)
+  %status = call i32 @{drive}(ptr %frame, ptr %table, i64 %count)
   ret i32 %status
 }}
 """
@@ -323,9 +351,10 @@ _STEPS = {
 @once
 def support(target: Target) -> Code:
     """The functions drive, prologue, body, holds, and the steps."""
-    entries = [_driven("prologue", PROLOGUE_TABLE, PROLOGUE_COUNT), _driven("body", BODY_TABLE, BODY_COUNT)]
     ticks, needed = clock()
-    text = "".join([WORD, HOLDS, _TRUTH, ticks, _DRIVER, *entries, *_STEPS.values()])
+    drive = walk("drive", "look_at_clock")
+    entries = [driven("prologue", PROLOGUE_TABLE, PROLOGUE_COUNT), driven("body", BODY_TABLE, BODY_COUNT)]
+    text = "".join([WORD, HOLDS, _TRUTH, ticks, _LOOK_AT_CLOCK, drive, *entries, *_STEPS.values()])
     return link(text, target, ["drive", "prologue", "body", "holds", *_STEPS], needed)
 
 

@@ -15,7 +15,7 @@ Result = TypeVar("Result")
 
 
 def undisturbed(work: Callable[[], Result]) -> Result:
-    """What some work returns or raises; another thread does it, if this is the main one.
+    """What some work returns or raises; another thread does it, if this is the main one and there can be another.
 
     A handler's exception ends the wait at once.  The work goes on meanwhile, and what it keeps is there the next time.
     """
@@ -31,7 +31,10 @@ def undisturbed(work: Callable[[], Result]) -> Result:
             errors.append(error)
 
     thread = threading.Thread(target=run, name="graphc-compiles")
-    thread.start()
+    try:
+        thread.start()
+    except RuntimeError:  # the system gives no more threads, or the interpreter is ending
+        return work()
     thread.join()
     if errors:
         raise errors[0]

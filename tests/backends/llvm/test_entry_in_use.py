@@ -128,7 +128,7 @@ def test_functions_that_share_a_variable(others: list[str]) -> None:
 
 @pytest.mark.usefixtures("quick_switches")
 def test_large_work_lets_other_threads_run_and_updates_exactly() -> None:
-    n = (native.LARGE >> 4) + 1
+    n = (native.LARGE_BYTES >> 4) + 1
     w, x = shared(np.zeros(n), name="w"), T.dvector("x")
     f = function([x], (w + x)[0], updates=[(w, w + x)], backend="numpy")
     code = "  %r1 = fadd double %x1, %x0\n  %r0 = fadd double %r1, 0.0\n"
@@ -163,7 +163,7 @@ def test_large_work_runs_beside_other_calls() -> None:
         inner=program.body,
     )
     hybrid = through(f, programs.replace(program, body=code["body"], keep=(program, code)))
-    value = np.ones(native.LARGE >> 3)
+    value = np.ones(native.LARGE_BYTES >> 3)
     for i in range(1, 5):
         results: list[float] = []
         thread = threading.Thread(target=lambda into=results: into.append(f(value)[-1]))
@@ -180,7 +180,7 @@ def test_large_work_runs_beside_other_calls() -> None:
 
 @pytest.mark.usefixtures("quick_switches")
 def test_memory_that_is_given_back_while_variables_are_updated() -> None:
-    n = (native.LARGE >> 4) + 1
+    n = (native.LARGE_BYTES >> 4) + 1
     w, x = shared(np.zeros(n), name="w"), T.dvector("x")
     f = function([x], [w + x], updates=[(w, w + x)], backend="numpy")
     code = "  %r1 = fadd double %x1, %x0\n  %r0 = fadd double %r1, 0.0\n"

@@ -175,6 +175,14 @@ def test_an_index_out_of_bounds_in_large_work() -> None:
     assert w.get_value().tolist() == [1.0, 1.0]
 
 
+def test_an_index_that_follows_from_large_work_is_checked() -> None:
+    f = function([x], x[T.cast(T.exp(x).sum(), "int64")], backend="llvm")
+    value = np.full(400_000, -20.0)
+    assert f(value) == -20.0
+    with pytest.raises(IndexError, match="index 400000 is out of bounds for axis 0 with size 400000"):
+        f(np.zeros(400_000))
+
+
 # ---- interrupts, forks, the end ----
 
 _LONG: dict[str, Callable[[Variable], Variable]] = {
@@ -235,25 +243,31 @@ sys.exit(os.waitstatus_to_exitcode(status) if same else 4)
     assert done.returncode == 0
 
 
+def _outcome(steps: list[str]) -> int:
+    """What comes of a table of steps, each of which sleeps for 2 or 100 milliseconds, or does nothing."""
+    usleep = ctypes.CDLL(None).usleep
+    times = {"sleep": 2_000, "pause": 100_000, "nothing": 0}
+    text = "declare i32 @usleep(i32)\n"
+    for name, time in times.items():
+        sleep = f"%slept = call i32 @usleep(i32 {time})" if time else ""
+        text += f"define i32 @{name}(ptr %frame, ptr %slots) {{\n{sleep}\n  ret i32 0\n}}\n"
+    code = support.link(text, host(), list(times), {"usleep": capi.address(usleep)})
+    words = [word for step in steps for word in (code[step], 0, 0)]
+    frame = (ctypes.c_int64 * support.FIRST_FREE)()
+    return support.driver(host())(frame, (ctypes.c_int64 * len(words))(*words), len(steps))
+
+
 @pytest.mark.skipif(os.name == "nt", reason="usleep is POSIX")
 def test_many_small_steps_are_large_work_too() -> None:
     """A table of steps that take long all together is left to those who look at signals."""
-    usleep = ctypes.CDLL(None).usleep
-    sleeps = support.link(
-        "declare i32 @usleep(i32)\ndefine i32 @step(ptr %frame, ptr %slots) {\n"
-        "  %slept = call i32 @usleep(i32 2000)\n  ret i32 0\n}",
-        host(),
-        ["step"],
-        {"usleep": capi.address(usleep)},
-    )
+    assert _outcome(["sleep"] * 50) == 0
+    assert _outcome(["sleep"] * 200) == IS_LARGE
 
-    def table(count: int) -> Any:
-        return (ctypes.c_int64 * (3 * count))(*([sleeps["step"], 0, 0] * count))
 
-    drive = support.driver(host())
-    frame = (ctypes.c_int64 * support.FIRST_FREE)()
-    assert drive(frame, table(50), 50) == 0
-    assert drive(frame, table(200), 200) == IS_LARGE
+@pytest.mark.skipif(os.name == "nt", reason="usleep is POSIX")
+def test_a_pause_does_not_make_work_large() -> None:
+    """As of a process that is stopped, or has to wait for a processor: the work is as small the next time."""
+    assert _outcome([*["nothing"] * 100, "pause", *["nothing"] * 200]) == 0
 
 
 def test_threads_are_made_when_they_are_needed_and_no_more_than_that() -> None:
