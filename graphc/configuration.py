@@ -21,6 +21,7 @@ from typing import Any
 BACKENDS = ("auto", "numpy", "llvm", "cupy")
 MODES = ("FAST_RUN", "FAST_COMPILE")
 NUMERICS = ("ieee", "default", "algebraic")
+MATMUL_PRECISIONS = ("highest", "tf32")
 
 
 def one_of(*choices: str) -> Callable[[Any], str]:
@@ -69,6 +70,9 @@ OPTIONS: dict[str, Option] = {
     "backend": Option("auto", one_of(*BACKENDS), "where functions run; auto takes the fastest that is usable"),
     "mode": Option("FAST_RUN", one_of(*MODES), "FAST_COMPILE spends less on compiling; numbers are the same"),
     "numerics": Option("default", one_of(*NUMERICS), "which rewrite classes may be used (docs/rewrites.md)"),
+    "matmul_precision": Option(
+        "highest", one_of(*MATMUL_PRECISIONS), "of float32 products on a GPU; tf32 is faster, with three digits"
+    ),
     "on_unused_input": Option("raise", one_of("raise", "warn", "ignore"), "an input that nothing uses"),
     "threads": Option(0, count, "most threads of a call of the llvm backend; 0: one for each processor it may use"),
     "compute_test_value": Option(

@@ -12,7 +12,16 @@ import pytest
 
 import graphc
 import graphc.tensor as T
-from graphc.configuration import BACKENDS, IGNORED, MODES, NUMERICS, OPTIONS, Configuration, parse_flags
+from graphc.configuration import (
+    BACKENDS,
+    IGNORED,
+    MATMUL_PRECISIONS,
+    MODES,
+    NUMERICS,
+    OPTIONS,
+    Configuration,
+    parse_flags,
+)
 
 ROOT = Path(__file__).parents[1]
 
@@ -21,6 +30,7 @@ ACCEPTED: list[tuple[str, Any, Any]] = [
     *(("backend", b, b) for b in BACKENDS),
     *(("mode", m, m) for m in MODES),
     *(("numerics", n, n) for n in NUMERICS),
+    *(("matmul_precision", p, p) for p in MATMUL_PRECISIONS),
     *(("on_unused_input", a, a) for a in ("raise", "warn", "ignore")),
     ("compute_test_value", "warn", "warn"),
     ("exception_verbosity", "high", "high"),
@@ -36,6 +46,7 @@ REFUSED: list[tuple[str, Any, str]] = [
     ("floatX", 32, "not one of"),
     ("backend", "gpu", "not one of 'auto', 'numpy', 'llvm', 'cupy'"),
     ("mode", "FAST", "not one of 'FAST_RUN', 'FAST_COMPILE'"),
+    ("matmul_precision", "low", "not one of 'highest', 'tf32'"),
     ("numerics", "fast", "not one of 'ieee', 'default', 'algebraic'"),
     ("on_unused_input", True, "not one of"),
     ("traceback.limit", "many", "many"),

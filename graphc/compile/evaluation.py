@@ -21,7 +21,8 @@ def evaluated(variable: Variable, values: Mapping[Any, Any], **options: Any) -> 
     inputs = sorted(given, key=id)
     functions = variable.tag.__dict__.setdefault("_eval_functions", {})
     options = {"on_unused_input": "ignore", **options}
-    wanted = (*inputs, *sorted(options.items()), config.mode, config.backend, config.numerics)
+    settings = (config.mode, config.backend, config.numerics, config.matmul_precision)
+    wanted = (*inputs, *sorted(options.items()), *settings)
     if wanted not in functions:
         functions[wanted] = function(inputs, variable, **options)
     return functions[wanted](*(given[x] for x in inputs))

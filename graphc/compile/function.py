@@ -17,7 +17,7 @@ from graphc.compile.pipeline import Variant, compile_variant
 from graphc.compile.signature import In, OutputForm, Signature, Updates, signature
 from graphc.compile.state import State
 from graphc.compile.variants import Ones, Variants
-from graphc.configuration import BACKENDS, MODES, NUMERICS, config
+from graphc.configuration import BACKENDS, MATMUL_PRECISIONS, MODES, NUMERICS, config
 from graphc.errors import describe, explain
 from graphc.graph.bindings import ops
 from graphc.graph.collector import collector_paused
@@ -42,11 +42,20 @@ class Function(Callee):
     trust_input: True skips the check of the arguments, which must then be arrays of the right dtype and rank.
     """
 
-    def __init__(self, spec: Signature, backend: str, numerics: str, name: str | None, profile: bool = False) -> None:
+    def __init__(
+        self,
+        spec: Signature,
+        backend: str,
+        numerics: str,
+        name: str | None,
+        profile: bool = False,
+        matmul_precision: str = "highest",
+    ) -> None:
         self.name = name
         self.inputs = spec.inputs
         self.backend = backend
         self.numerics = numerics
+        self.matmul_precision = matmul_precision
         self.profile = Profile(self) if profile else None
         self._spec = spec
         self._backend = backend_named(backend)
@@ -190,7 +199,8 @@ class Function(Callee):
     def _compile(self, ones: Ones) -> Variant:
         """The variant in which some axes have size 1."""
         with collector_paused():
-            made = compile_variant(self._spec, self._backend, self.numerics, _identifier(self.name), ones)
+            name = _identifier(self.name)
+            made = compile_variant(self._spec, self._backend, self.numerics, name, ones, self.matmul_precision)
         attach = getattr(made.executable, "attach", None)
         if attach is not None:
             attach(self._calling())
@@ -348,7 +358,7 @@ class Function(Callee):
             inputs, tuple(roots[:count]), spec.form, tuple(zip(targets, roots[count:], strict=True)), tuple(shared)
         )
         keep = self.profile is not None if profile is None else profile
-        return Function(copied, self.backend, self.numerics, name or self.name, keep)
+        return Function(copied, self.backend, self.numerics, name or self.name, keep, self.matmul_precision)
 
     def __copy__(self) -> Function:
         return self.copy()
@@ -365,7 +375,7 @@ class Function(Callee):
         flat = flatten([*(e.variable for e in spec.inputs), *spec.outputs, *_interleaved(spec.updates), *spec.shared])
         entries = [(e.name, e.cell, e.strict, e.allow_downcast) for e in spec.inputs]
         counts = (len(spec.inputs), len(spec.outputs), len(spec.updates))
-        options = (self.backend, self.numerics, self.name, self.profile is not None)
+        options = (self.backend, self.numerics, self.name, self.profile is not None, self.matmul_precision)
         return _rebuild, (flat, entries, counts, spec.form, options)
 
 
@@ -392,7 +402,7 @@ def _rebuild(
     entries: Sequence[tuple[Any, ...]],
     counts: tuple[int, int, int],
     form: OutputForm,
-    options: tuple[str, str, str | None, bool],
+    options: tuple[str, str, str | None, bool, str],
 ) -> Function:
     """A function from what its pickle holds: the user's graph and the options, not machine code."""
     variables = iter(flat.build())
@@ -431,6 +441,7 @@ def function(
     *,
     backend: str | None = None,
     numerics: str | None = None,
+    matmul_precision: str | None = None,
 ) -> Function:
     """Compile a function that computes `outputs` from `inputs`.
 
@@ -448,6 +459,7 @@ def function(
     profile: count calls and their time in ``f.profile``.
     on_unused_input: "raise", "warn" or "ignore" an input that nothing depends on.
     backend: "auto", "numpy", ...; numerics: "default", "ieee" or "algebraic" (docs/rewrites.md).
+    matmul_precision: "highest", or "tf32": products of float32 matrices on a GPU round their factors to 11 bits.
     accept_inplace, rebuild_strict: accepted for Theano programs; nothing changes with them.
 
     Returns a `Function`.
@@ -462,10 +474,12 @@ def function(
     if mode == "FAST_COMPILE" and chosen == "auto":
         chosen = "numpy"
     numerics = _choice("numerics", config.numerics if numerics is None else numerics, NUMERICS)
+    precision = config.matmul_precision if matmul_precision is None else matmul_precision
+    precision = _choice("matmul_precision", precision, MATMUL_PRECISIONS)
     unused = config.on_unused_input if on_unused_input is None else on_unused_input
     with collector_paused():
         spec = signature(inputs, outputs, updates, givens, no_default_updates, unused, allow_input_downcast)
-        return Function(spec, chosen, numerics, name, bool(profile))
+        return Function(spec, chosen, numerics, name, bool(profile), precision)
 
 
 def _choice(what: str, value: Any, choices: Sequence[str]) -> str:

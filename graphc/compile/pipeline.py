@@ -48,7 +48,12 @@ class Variant:
 
 
 def compile_variant(
-    signature: Signature, backend: Backend, numerics: str, name: str, ones: Iterable[Axis] = ()
+    signature: Signature,
+    backend: Backend,
+    numerics: str,
+    name: str,
+    ones: Iterable[Axis] = (),
+    matmul_precision: str = "highest",
 ) -> Variant:
     """Compile for the broadcast pattern in which the axes in `ones` have size 1."""
     clock = _Clock()
@@ -72,7 +77,7 @@ def compile_variant(
         trace += applied
     clock.lap("lower")
     narrate.rules(trace)
-    steps = schedule(lowered, name)
+    steps = schedule(lowered, name, matmul_precision)
     clock.lap("schedule")
     executable = backend.compile(steps)
     clock.lap("backend")

@@ -15,7 +15,7 @@ import itertools
 import keyword
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from graphc.graph.fgraph import FunctionGraph, Guard
@@ -82,7 +82,8 @@ class Schedule:
 
     inputs: the buffers the caller fills, in order; steps: what runs; results: the buffers that are returned, outputs
     first, then the new values of shared variables; copies: for each result whether it must be copied first, because
-    its memory belongs to somebody else; owned: see `owners`.
+    its memory belongs to somebody else; owned: see `owners`; matmul_precision: the least that products of float32 may
+    have, "highest" or "tf32".
     """
 
     name: str
@@ -93,6 +94,7 @@ class Schedule:
     copies: tuple[bool, ...]
     choices: Mapping[Choice, str]
     owned: Mapping[Buffer, tuple[Buffer, ...]]
+    matmul_precision: str = field(default="highest", kw_only=True)
 
     def condition(self, when: Predicate) -> str:
         """A predicate in words."""
@@ -151,9 +153,9 @@ _IDENTIFIER = re.compile(r"[A-Za-z]\w{0,30}", re.ASCII)
 RESERVED: frozenset[str] = frozenset(dir(builtins))
 
 
-def schedule(graph: FunctionGraph, name: str = "function") -> Schedule:
+def schedule(graph: FunctionGraph, name: str = "function", matmul_precision: str = "highest") -> Schedule:
     """The schedule of a graph: nodes in an order that respects inputs, choices and guards."""
-    return _Builder(graph, name).build()
+    return _Builder(graph, name).build(matmul_precision)
 
 
 class _Builder:
@@ -178,7 +180,7 @@ class _Builder:
             needed = predicates(graph.outputs, [*guarded, *extra])
         return needed
 
-    def build(self) -> Schedule:
+    def build(self, matmul_precision: str) -> Schedule:
         inputs = tuple([self._buffer(x, "input") for x in self.graph.inputs])
         for unit in self._units():
             self._emit(unit)
@@ -193,6 +195,7 @@ class _Builder:
             copies(owned, results),
             self.choice_names,
             owned,
+            matmul_precision=matmul_precision,
         )
 
     # ---- order ----

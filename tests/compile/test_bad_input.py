@@ -246,6 +246,8 @@ FUNCTION = [
         (ValueError, BackendError), "unknown backend 'gpu'; it is one of 'auto', 'numpy'"),
     elsewhere("numerics", lambda w: function([w.x], w.x, numerics="fast"),
         ValueError, "unknown numerics 'fast'; it is one of 'ieee', 'default', 'algebraic'"),
+    elsewhere("matmul_precision", lambda w: function([w.x], w.x, matmul_precision="low"),
+        ValueError, "unknown matmul_precision 'low'; it is one of 'highest', 'tf32'"),
     elsewhere("keyword of function", lambda w: function([w.x], w.x, output=w.x),
         TypeError, "unexpected keyword argument 'output'"),
     elsewhere("eval with a list", lambda w: w.x.eval([1.0]), TypeError, "eval: takes a dictionary"),

@@ -185,9 +185,10 @@ def test_options_of_a_function_are_kept(way: str) -> None:
     strict = THROUGH[way](function([In(x, strict=True)], x))
     with pytest.raises(TypeError, match="strict"):
         strict(0.5)
-    named = THROUGH[way](function([In(x, name="other")], [x], profile=True, numerics="ieee"))
+    options = {"numerics": "ieee", "matmul_precision": "tf32"}
+    named = THROUGH[way](function([In(x, name="other")], [x], profile=True, **options))
     assert named(other=1)[0] == 1.0
-    assert named.numerics == "ieee"
+    assert {key: getattr(named, key) for key in options} == options
     assert named.profile is not None
     nameless = THROUGH[way](function([In(x, autoname=False)], x)).copy()
     with pytest.raises(TypeError, match="unknown input"):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import graphc.tensor as T
-from graphc import function, shared
+from graphc import config, function, shared
 from graphc.errors import MissingInputError
 
 HERE = Path(__file__).name
@@ -105,6 +105,20 @@ def test_options_are_part_of_the_cache() -> None:
         assert np.isnan(y.eval({x: 0.0}, numerics="ieee"))
         assert y.eval({x: 1.0}, mode="FAST_COMPILE") == 1.0
         assert y.eval({x: 1.0}) == 1.0
+
+
+OPTIONS = [("numerics", "ieee"), ("matmul_precision", "tf32"), ("mode", "FAST_COMPILE")]
+
+
+@pytest.mark.parametrize("option, value", OPTIONS)
+def test_the_configuration_is_part_of_the_cache(option: str, value: str) -> None:
+    x = T.dscalar("x")
+    y = x + 1
+    y.eval({x: 1.0})
+    with config.change_flags(**{option: value}):
+        y.eval({x: 1.0})
+    y.eval({x: 1.0})
+    assert len(y.tag._eval_functions) == 2
 
 
 def test_missing_value() -> None:

@@ -28,6 +28,7 @@ import numpy as np
 
 from graphc.backends import disk
 from graphc.backends.cupy.device import Buffer, Matrix
+from graphc.configuration import MATMUL_PRECISIONS
 
 HEADER = Path(__file__).with_name("hostcuda.h")
 FLAGS = ("-std=c++17", "-O1", "-fPIC", "-w", "-ffp-contract=off", "-fno-strict-aliasing", "-fno-math-errno")
@@ -348,6 +349,7 @@ class HostDevice:
         self.late = late
         self.seed = seed
         self.launches: list[Launch] = []
+        self.precisions: list[str] = []
         extra = [f"-fsanitize={sanitize}", "-fsanitize-sections=hostcuda_shared", "-g"] if sanitize else []
         extra += ["--param=tsan-distinguish-volatile=1"] if sanitize == "thread" else []
         self._flags = (*FLAGS, *extra, *flags)
@@ -433,11 +435,18 @@ class HostDevice:
         self._do(run)
 
     def multiply(
-        self, dtype: str, x: Matrix, y: Matrix, out: Matrix, scale: float = 1.0, is_added: bool = False
+        self,
+        dtype: str,
+        x: Matrix,
+        y: Matrix,
+        out: Matrix,
+        scale: float = 1.0,
+        is_added: bool = False,
+        precision: str = "highest",
     ) -> None:
         """``out = scale * (x @ y)``, or ``out += ...`` if it is added."""
-        if dtype not in ("float32", "float64"):
-            raise DeviceError(f"multiply of {dtype}: only float32 and float64 are possible")
+        if dtype not in ("float32", "float64") or precision not in MATMUL_PRECISIONS:
+            raise DeviceError(f"multiply of {dtype} ({precision}): only float32 and float64 are possible")
         sizes = x.rows, x.columns, y.rows, y.columns, out.rows, out.columns
         if min(sizes) < 1 or x.columns != y.rows or (x.rows, y.columns) != (out.rows, out.columns):
             raise DeviceError(f"multiply: the sizes do not fit: {x} @ {y} -> {out}")
@@ -446,6 +455,7 @@ class HostDevice:
 
         def run() -> None:
             result, left, right = (self._view(dtype, matrix) for matrix in (out, x, y))
+            self.precisions.append(precision)
             if np.may_share_memory(result, left) or np.may_share_memory(result, right):
                 raise DeviceError(f"multiply: the result lies in an operand: {x} @ {y} -> {out}")
             result[...] = (result if is_added else 0) + np.dtype(dtype).type(scale) * (left @ right)

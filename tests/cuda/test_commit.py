@@ -10,9 +10,10 @@ import pytest
 
 import graphc.tensor as T
 from benchmarks.native import FLOAT32_MLP, mlp_data, mlp_function
-from graphc import function, shared
+from graphc import config, function, shared
 from graphc.backends.cupy.chosen import standing_in
 from graphc.backends.cupy.commands import Multiply, RunKernel
+from graphc.ifelse import ifelse
 from tests.cuda.host_device import HostDevice, compiler
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="g++ compiles the kernels for the CPU")
@@ -108,6 +109,22 @@ def test_new_values_are_where_the_old_ones_were(device: HostDevice) -> None:
     f(np.eye(N))
     np.testing.assert_array_equal(w.get_value(), 2 * np.eye(N))
     np.testing.assert_array_equal(mine.get(), np.eye(N), "a function does not write into the user's memory")
+
+
+@pytest.mark.parametrize("precision", ["highest", "tf32"])
+def test_tf32_only_when_asked_for(device: HostDevice, precision: str) -> None:
+    """Of products that are added too, in recordings, and of those that are told one by one."""
+    w, x, b = shared(np.zeros((N, N), "float32"), "w"), T.fmatrix("x"), T.bscalar("b")
+    step = function([x], T.dot(x, x), updates={w: w - T.dot(x, x.T)}, backend="cupy", matmul_precision=precision)
+    branch = function([b, x], ifelse(b, T.dot(x, x), x), backend="cupy", matmul_precision=precision)
+    value = np.eye(N, dtype="float32")
+    for _ in range(3):
+        step(value)
+        branch(1, value)
+    assert device.precisions == [precision] * 9
+    with config.change_flags(matmul_precision=precision):
+        function([x], T.dot(x, x), backend="cupy")(value)
+    assert device.precisions == [precision] * 10
 
 
 def test_the_nodes_of_a_training_step(device: HostDevice) -> None:

@@ -410,7 +410,7 @@ def test_products_are_recorded(machine: Machine, device: CupyDevice, monkeypatch
     streams: list[int] = []
     handle = SimpleNamespace(multiply=lambda stream, *rest: streams.append(stream))
     monkeypatch.setattr(cublas, "library", lambda: "the library")
-    monkeypatch.setattr(cuda, "Cublas", lambda library, workspace, precision: handle)
+    monkeypatch.setattr(cuda, "Cublas", lambda library, workspace: handle)
     matrix = Matrix(0, 1, 1, 1)
     device.begin()
     device.multiply("float32", matrix, matrix, matrix)

@@ -12,6 +12,7 @@ import pytest
 from graphc.backends.cupy import cublas
 from graphc.backends.cupy.cublas import COMPUTE, SIGNATURES, WORKSPACE, Cublas, gemm_arguments
 from graphc.backends.cupy.device import Matrix
+from graphc.configuration import MATMUL_PRECISIONS
 from graphc.errors import BackendError
 
 TYPES = {0: np.dtype("float32"), 1: np.dtype("float64")}
@@ -108,12 +109,15 @@ def test_sizes_beyond_32_bits() -> None:
     assert [entry[i] for i in (3, 4, 5, 9, 12, 16)] == [ctypes.c_int64] * 6
 
 
-def one(library: Library, handle: Cublas, stream: int, dtype: str = "float64") -> list[str]:
+def one(
+    library: Library, handle: Cublas, stream: int, dtype: str = "float64", precision: str = "highest"
+) -> list[str]:
     """The calls that a 1×1 product makes."""
     x, result = np.ones((1, 1), dtype), np.zeros((1, 1), dtype)
     matrix = Matrix(x.ctypes.data, 1, 1, 1)
     before = len(library.calls)
-    handle.multiply(stream, dtype, matrix, matrix, Matrix(result.ctypes.data, 1, 1, 1))
+    out = Matrix(result.ctypes.data, 1, 1, 1)
+    handle.multiply(stream, dtype, matrix, matrix, out, precision=precision)
     assert result[0, 0] == 1
     return [name for name, _ in library.calls[before:]]
 
@@ -131,17 +135,19 @@ def test_the_workspace_follows_the_stream() -> None:
 
 @pytest.mark.parametrize("precision, compute", [("highest", 68), ("tf32", 77)])
 def test_tf32_only_when_asked_for(precision: str, compute: int) -> None:
+    """Of one handle, which functions of both kinds share."""
     library = Library()
-    handle = Cublas(library, WORKSPACE_ADDRESS, precision)
+    handle = Cublas(library, WORKSPACE_ADDRESS)
     assert one(library, handle, 1, "float32")[-1] == "cublasGemmEx_64"
+    assert library.calls[-1][1][-2] == 68
+    one(library, handle, 1, "float32", precision)
     assert library.calls[-1][1][-2] == compute
-    one(library, handle, 1, "float64")
+    one(library, handle, 1, "float64", precision)
     assert library.calls[-1][1][-2] == 70
 
 
-def test_no_other_precision() -> None:
-    with pytest.raises(ValueError, match=r"'low', and must be one of highest, tf32"):
-        Cublas(Library(), WORKSPACE_ADDRESS, "low")
+def test_there_is_a_type_of_computing_for_every_precision() -> None:
+    assert tuple(COMPUTE) == MATMUL_PRECISIONS
 
 
 def test_what_fails_is_told() -> None:

@@ -85,7 +85,10 @@ class Operand:
 
 @dataclass(frozen=True)
 class Multiply:
-    """A product of matrices, or ``old + scale * product`` if there is an `old`: a matrix of the form of `out`."""
+    """A product of matrices, or ``old + scale * product`` if there is an `old`: a matrix of the form of `out`.
+
+    precision: of float32: "highest" or "tf32".
+    """
 
     dtype: str
     x: Operand
@@ -93,6 +96,7 @@ class Multiply:
     out: Operand
     scale: float = 1.0
     old: Address | None = None
+    precision: str = "highest"
 
     @property
     def cells(self) -> tuple[Any, ...]:
@@ -108,7 +112,8 @@ class Multiply:
             device.copy(address_of(self.out.cell), address_of(self.old), nbytes)
         if self.x.columns:
             is_added = self.old is not None
-            device.multiply(self.dtype, self.x.matrix, self.y.matrix, self.out.matrix, self.scale, is_added)
+            matrices = self.x.matrix, self.y.matrix, self.out.matrix
+            device.multiply(self.dtype, *matrices, self.scale, is_added, self.precision)
         elif self.old is None:
             device.clear(address_of(self.out.cell), nbytes)
 

@@ -107,18 +107,15 @@ def library() -> Any:
 class Cublas:
     """A handle, for one GPU and one thread at a time.  It lives as long as the process.
 
-    workspace: the address of WORKSPACE bytes; matmul_precision: "highest" or "tf32", of float32.
+    workspace: the address of WORKSPACE bytes.
     """
 
-    def __init__(self, library: Any, workspace: int, matmul_precision: str = "highest") -> None:
-        if matmul_precision not in COMPUTE:
-            raise ValueError(f"matmul_precision is {matmul_precision!r}, and must be one of {', '.join(COMPUTE)}")
+    def __init__(self, library: Any, workspace: int) -> None:
         for name, types in SIGNATURES.items():
             entry = getattr(library, name)
             entry.argtypes, entry.restype = types, c_int
         self._library = library
         self._workspace = workspace
-        self._compute = COMPUTE[matmul_precision]
         self._stream: int | None = None
         self._handle = c_void_p()
         self._check("cublasCreate_v2", library.cublasCreate_v2(ctypes.byref(self._handle)))
@@ -132,11 +129,12 @@ class Cublas:
         out: Matrix,
         scale: float = 1.0,
         is_added: bool = False,
+        precision: str = "highest",
     ) -> None:
         """``out = scale * (x @ y)``, or ``out += ...`` if it is added, on a stream, or recorded there."""
         if stream != self._stream:
             self._set_stream(stream)
-        real, compute = REAL[dtype], self._compute[dtype]
+        real, compute = REAL[dtype], COMPUTE[precision][dtype]
         scalars = (SCALARS[dtype] * 2)(scale, is_added)  # read by the call: they are in memory of the host
         alpha = ctypes.addressof(scalars)
         beta = alpha + ctypes.sizeof(scalars) // 2

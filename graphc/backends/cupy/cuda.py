@@ -67,12 +67,9 @@ class _Thread(threading.local):
 
 
 class CupyDevice:
-    """The GPU that is current when it is made; the only one it can be used on.
+    """The GPU that is current when it is made; the only one it can be used on."""
 
-    matmul_precision: of float32 products: "highest", or "tf32", which is faster and good to three digits.
-    """
-
-    def __init__(self, matmul_precision: str = "highest") -> None:
+    def __init__(self) -> None:
         import cupy
         from cupy.cuda import driver, function, runtime
 
@@ -80,7 +77,6 @@ class CupyDevice:
         self._id: int = runtime.getDevice()
         self._processors: int = runtime.deviceGetAttribute(runtime.cudaDevAttrMultiProcessorCount, self._id)
         self._arch = f"sm_{cupy.cuda.Device(self._id).compute_capability}"
-        self._precision = matmul_precision
         self._cublas: Cublas | None = None
         self._workspace: Any = None
         self._thread = _Thread()
@@ -134,7 +130,14 @@ class CupyDevice:
             self._driver.launchKernel(kernel.ptr, grid, 1, 1, block[0], block[1], 1, 0, stream.ptr, address, 0)
 
     def multiply(
-        self, dtype: str, x: Matrix, y: Matrix, out: Matrix, scale: float = 1.0, is_added: bool = False
+        self,
+        dtype: str,
+        x: Matrix,
+        y: Matrix,
+        out: Matrix,
+        scale: float = 1.0,
+        is_added: bool = False,
+        precision: str = "highest",
     ) -> None:
         """``out = scale * (x @ y)``, or ``out += ...`` if it is added."""
         with self._lock:
@@ -142,8 +145,8 @@ class CupyDevice:
             if self._cublas is None:
                 # May be in a recording: CuPy records in the relaxed mode, in which memory may be allocated.
                 self._workspace = self._cupy.cuda.alloc(cublas.WORKSPACE)
-                self._cublas = Cublas(cublas.library(), self._workspace.ptr, self._precision)
-            self._cublas.multiply(stream.ptr, dtype, x, y, out, scale, is_added)
+                self._cublas = Cublas(cublas.library(), self._workspace.ptr)
+            self._cublas.multiply(stream.ptr, dtype, x, y, out, scale, is_added, precision)
 
     def copy(self, target: int, source: int, nbytes: int) -> None:
         """Copy between any two memories."""

@@ -82,11 +82,18 @@ class Device(Protocol):
         """
 
     def multiply(
-        self, dtype: str, x: Matrix, y: Matrix, out: Matrix, scale: float = 1.0, is_added: bool = False
+        self,
+        dtype: str,
+        x: Matrix,
+        y: Matrix,
+        out: Matrix,
+        scale: float = 1.0,
+        is_added: bool = False,
+        precision: str = "highest",
     ) -> None:
         """``out = scale * (x @ y)``, or ``out += ...`` if it is added, for float32 or float64.
 
-        `out` is not transposed and has no gaps.  All sizes are above 0.
+        `out` is not transposed and has no gaps.  All sizes are above 0.  precision: of float32: "highest" or "tf32".
         """
 
     def copy(self, target: int, source: int, nbytes: int) -> None:

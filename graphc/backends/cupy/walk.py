@@ -163,7 +163,8 @@ class Walk(ABC):
         (out,) = step.node.outputs
         rows, columns = self.numbers.shape(out)
         x, y = (self._operand(seen, v) for seen, v in zip((step.x, step.y), step.node.inputs, strict=True))
-        return Multiply(out.dtype, x, y, Operand(target, rows, columns, max(columns, 1)), scale, old)
+        precision = self.plan.schedule.matmul_precision
+        return Multiply(out.dtype, x, y, Operand(target, rows, columns, max(columns, 1)), scale, old, precision)
 
     def _operand(self, seen: View, x: Variable) -> Operand:
         rows, columns = self.numbers.shape(x)
