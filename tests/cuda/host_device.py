@@ -20,6 +20,7 @@ import subprocess
 import tempfile
 import threading
 import weakref
+from bisect import bisect_right, insort
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -354,8 +355,11 @@ class HostDevice:
         extra += ["--param=tsan-distinguish-volatile=1"] if sanitize == "thread" else []
         self._flags = (*FLAGS, *extra, *flags)
         self._recorded: list[Callable[[], None]] | None = None
-        self._waiting: list[tuple[Callable[[], None], list[HostBuffer]]] = []
+        self._waiting: list[Callable[[], None]] = []
         self._buffers: weakref.WeakValueDictionary[int, HostBuffer] = weakref.WeakValueDictionary()
+        self._addresses: list[int] = []  # of buffers, also of some that are gone, in order
+        self._kept: list[list[HostBuffer]] = []  # what was there when something was asked for that waits
+        self._new: list[weakref.ref[HostBuffer]] = []  # buffers since then
         self._modules: dict[str, dict[str, Kernel]] = {}
         # Held from `begin` to `end`: what other threads do meanwhile is not to be recorded.
         self.lock = threading.RLock()
@@ -368,6 +372,8 @@ class HostDevice:
             self._refuse_in_capture("allocate")
             buffer = HostBuffer(nbytes)
             self._buffers[buffer.address] = buffer
+            insort(self._addresses, buffer.address)
+            self._new.append(weakref.ref(buffer))
             return buffer
 
     def pinned(self, nbytes: int) -> np.ndarray[Any, Any]:
@@ -378,11 +384,19 @@ class HostDevice:
         return np.asarray(_Owner(buffer, 0, "uint8", (nbytes,)))
 
     def _check_range(self, address: int, nbytes: int, what: str) -> None:
-        beginning = self._buffers.get(address)
-        for buffer in list(self._buffers.values()) if beginning is None else [beginning]:
-            if buffer.address <= address and address + nbytes <= buffer.address + buffer.nbytes:
-                return
-        raise DeviceError(f"{what}: {nbytes} bytes at {address:#x} are not in memory of the device, or it is gone")
+        buffer = self._buffer_before(address)
+        if buffer is None or address + nbytes > buffer.address + buffer.nbytes:
+            raise DeviceError(f"{what}: {nbytes} bytes at {address:#x} are not in memory of the device, or it is gone")
+
+    def _buffer_before(self, address: int) -> HostBuffer | None:
+        """The last buffer that begins at an address or before it."""
+        with self.lock:
+            while last := bisect_right(self._addresses, address):
+                buffer = self._buffers.get(self._addresses[last - 1])
+                if buffer is not None:
+                    return buffer
+                del self._addresses[last - 1]
+        return None
 
     def _check_margins(self, what: str) -> None:
         for buffer in list(self._buffers.values()):
@@ -518,8 +532,10 @@ class HostDevice:
         with self.lock:
             self._refuse_in_capture("synchronize")
             waiting, self._waiting = self._waiting, []
-            for operation, _ in waiting:
+            kept, self._kept = self._kept, []
+            for operation in waiting:
                 operation()
+            del kept
 
     def _do(self, operation: Callable[[], None]) -> None:
         with self.lock:
@@ -531,7 +547,10 @@ class HostDevice:
     def _enqueue(self, operation: Callable[[], None]) -> None:
         if self.late:
             # As in a memory pool with streams, a buffer that is let go now is still there for what was asked before.
-            self._waiting.append((operation, list(self._buffers.values())))
+            new = [ref() for ref in self._new] if self._waiting else list(self._buffers.values())
+            self._kept.append([buffer for buffer in new if buffer is not None])
+            self._new.clear()
+            self._waiting.append(operation)
         else:
             operation()
 

@@ -266,3 +266,28 @@ def test_memory_is_no_more_than_all_pieces_and_no_less_than_the_most_at_a_time(n
     sizes = [aligned(life.nbytes) for life in needed.values()]
     at_once = [sum(aligned(x.nbytes) for x in needed.values() if x.first <= t <= x.last) for t in range(20)]
     assert max(at_once) <= total <= sum(sizes)
+
+
+class Sum(graphc.Op):
+    """Of any number of vectors, by Python."""
+
+    def make_node(self, *inputs: Any) -> graphc.Apply:
+        return graphc.Apply(self, inputs, [inputs[0].type])
+
+    def infer_shape(self, sizes: Any, inputs: Any, shapes: Any) -> Any:
+        return [shapes[0]]
+
+    def perform(self, node: graphc.Apply, *values: Any) -> Any:
+        return sum(values)
+
+
+@needs_compiler
+def test_values_for_a_call_into_python_are_waited_for_once(device: Counting) -> None:
+    """And the results once more."""
+    x = T.dvector("x")
+    f = function([x], [Sum()(T.exp(x), T.sin(x), T.exp(x)), x + 1, x * 2], backend="cupy")
+    f([1.0, 2.0])
+    before = Counter(device.asked)
+    for found, expected in zip(f([0.0, 1.0]), (2 * np.exp([0, 1]) + np.sin([0, 1]), [1, 2], [0, 2]), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-12)
+    assert device.since(before)["synchronize"] == 2

@@ -6,11 +6,14 @@ for.  What no kernel and no library of the device computes, the host does.
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
+from graphc.backends.cupy.arena import aligned
 from graphc.backends.cupy.calls import OnDevice
 from graphc.backends.cupy.commands import Address, Command, RunKernel, address_of
 from graphc.backends.cupy.device import Buffer, pointer
@@ -105,29 +108,36 @@ class Stepped(Walk):
         self.device.copy(address_of(cell), pointer(staged), array.nbytes)
         return cell
 
-    def download(self, x: Variable, key: Key | None = None) -> Any:
-        """A value on the host; raises Refused if a check failed before."""
-        shape = self.numbers.shape(x)
-        dtype = np.dtype(x.dtype)
-        nbytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
-        staged = self.device.pinned(nbytes + 8)
+    def download(self, values: Sequence[Variable], keys: Sequence[Key]) -> list[Any]:
+        """Values on the host, all after one wait; raises Refused if a check failed before.
+
+        keys: where they are.
+        """
+        shapes = [self.numbers.shape(x) for x in values]
+        dtypes = [np.dtype(x.dtype) for x in values]
+        sizes = [math.prod(shape) * dtype.itemsize for shape, dtype in zip(shapes, dtypes, strict=True)]
+        starts = list(itertools.accumulate(map(aligned, sizes), initial=aligned(4)))
+        staged = self.device.pinned(starts.pop())
         self.device.copy(pointer(staged), address_of(self.error), 4)
-        self.device.copy(pointer(staged) + 8, address_of(self.address(x if key is None else key)), nbytes)
+        for key, at, nbytes in zip(keys, starts, sizes, strict=True):
+            self.device.copy(pointer(staged) + at, address_of(self.address(key)), nbytes)
         self.device.synchronize()
         if not self._checked and staged[:4].view(np.uint32)[0]:
             raise Refused
-        return staged[8 : 8 + nbytes].view(dtype).reshape(shape).copy()
+        parts = zip(shapes, dtypes, starts, strict=True)
+        return [np.ndarray(shape, dtype, staged, at).copy() for shape, dtype, at in parts]
 
     def number(self, x: Variable) -> Any:
         """A number that the device computed."""
-        return self.download(x)[()]
+        (value,) = self.download([x], [x])
+        return value[()]
 
     # ---- steps that are not recorded ----
 
     def call(self, step: Call) -> None:
         """A node that the host computes."""
         node = step.node
-        operands = [x.data if isinstance(x, Constant) else self.operand(x) for x in node.inputs]
+        operands = self.operands(node.inputs)
         try:
             with np.errstate(all="ignore"):
                 results = performer(node)(*operands)
@@ -142,9 +152,18 @@ class Stepped(Walk):
                 self.numbers.known[out] = array[()]
             self.cells[self.place(out)] = self.upload(array, out)
 
-    def operand(self, x: Variable) -> Any:
-        """The value of a node's input on the host."""
-        return np.asarray(self.numbers.known[x] if x in self.numbers.known else self.download(x))
+    def operands(self, inputs: Sequence[Variable]) -> list[Any]:
+        """The values of a node's inputs on the host."""
+        known = self.numbers.known
+        values = {x: x.data if isinstance(x, Constant) else np.asarray(known[x]) for x in inputs if self._is_here(x)}
+        there = list(dict.fromkeys(x for x in inputs if x not in values))
+        if there:
+            values |= zip(there, self.download(there, there), strict=True)
+        return [values[x] for x in inputs]
+
+    def _is_here(self, x: Variable) -> bool:
+        """Whether the host has a value."""
+        return isinstance(x, Constant) or x in self.numbers.known
 
     def undecide(self, step: Undecide) -> None:
         """A choice that may never be made."""
@@ -174,7 +193,7 @@ class Stepped(Walk):
         keys = self.plan.results[:returned]
         if not to_host:
             return [self._owned(x, key).array for x, key in zip(outputs, keys, strict=True)]
-        return [self.download(x, key) for x, key in zip(outputs, keys, strict=True)]
+        return self.download(outputs, keys)
 
     def new_values(self, returned: int) -> list[Resident]:
         """The new values of shared variables; raises Refused if a check failed."""
