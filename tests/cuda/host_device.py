@@ -17,6 +17,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tempfile
 import threading
 import weakref
@@ -580,6 +581,20 @@ class HostDevice:
         except DeviceError:
             return False
         return True
+
+    def mark(self, value: Any) -> tuple[Any, ...] | None:
+        """The address of an array, and all else that tells it from others."""
+        if type(value) is not DeviceArray:
+            return None
+        return value.address, value.dtype, value.shape, value.memory.strides
+
+    def uses(self, buffer: Buffer, arrays: Sequence[Any]) -> object:
+        """How many refer to arrays, and their shapes."""
+        found: list[Any] = []
+        for array in arrays:
+            memory = array.memory
+            found += (sys.getrefcount(array), sys.getrefcount(memory), weakref.getweakrefcount(array), array.shape)
+        return found
 
     def array(self, buffer: Buffer, offset: int, dtype: str, shape: Sequence[int]) -> DeviceArray:
         """A device array in the memory of a buffer."""

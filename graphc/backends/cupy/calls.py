@@ -10,14 +10,14 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
 
 from graphc.backends.cupy.arena import ALIGNMENT
 from graphc.backends.cupy.commands import Address, Clear, Command, Copy, RunKernel, recorded
-from graphc.backends.cupy.device import Device, Recording, pointer
+from graphc.backends.cupy.device import Buffer, Device, Recording, pointer
 from graphc.backends.cupy.instance import Instance
 from graphc.backends.cupy.walk import Refused
 
@@ -27,6 +27,9 @@ MOST_COPIED = 1 << 20
 
 # Bytes that a kernel reads from the host, or writes to it, itself.
 MOST_MAPPED = 4096
+
+# So many results on the device are used again: while the user has those of the last call, the next one is made.
+MOST_BLOCKS = 2
 
 # Recordings, and places seen once, that are remembered.
 MOST_RECORDINGS = 16
@@ -43,6 +46,22 @@ class OnDevice:
     nbytes: int
     shape: tuple[int, ...]
     stays: bool = False
+
+
+@dataclass(frozen=True)
+class Block:
+    """Device memory with the results of a call.
+
+    arrays: the results; uses: what the device says of them while nobody else has them.
+    """
+
+    buffer: Buffer
+    arrays: list[Any]
+    uses: object
+
+    def is_free(self, device: Device) -> bool:
+        """Whether nobody else has the results, nor a view of them."""
+        return device.uses(self.buffer, self.arrays) == self.uses
 
 
 class Staging:
@@ -126,7 +145,8 @@ class Single:
 
     def __init__(self, run: RunKernel, device: Device) -> None:
         self._run = run.with_present_addresses()
-        self._device = device
+        launch = self._run.kernel, self._run.grid, self._run.block, self._run.parameters
+        self.launch = partial(device.launch, *launch)  # a call less on the fastest way
 
     @classmethod
     def of(cls, commands: Sequence[Command], device: Device) -> Single | None:
@@ -135,10 +155,6 @@ class Single:
             case [RunKernel() as run]:
                 return cls(run, device)
         return None
-
-    def launch(self) -> None:
-        """Run it."""
-        self._run.run(self._device)
 
 
 class Caller:
@@ -152,7 +168,9 @@ class Caller:
         """None for places that were seen once."""
         self._waiting = False
         self.last: Recording | None = None
-        """The recording that the last call ran."""
+        """The recording that the last call ran, if it finds inputs where they are, and puts results where they go."""
+        self.blocks: list[Block] = []
+        """The results of the last calls, the last one first, if they are on the device and few."""
         self.nodes = 0
         """How many commands the last call told, or its recordings have."""
         self._last_commit: tuple[list[object], Recording] | None = None
@@ -183,19 +201,46 @@ class Caller:
         if self._waiting:
             self.device.synchronize()  # the last call may still read what is staged
             self._waiting = False
-        block = None if to_host else self.device.allocate(self._size)
+        block = None if to_host else self._block()
         addresses = tuple([v.address if isinstance(v, OnDevice) else self._stage(i, v) for i, v in enumerate(given)])
-        binding: Binding = (addresses, targets, 0 if block is None else block.address)
+        direct: Binding = (addresses, targets, 0 if block is None else block.buffer.address)
+        binding = direct
         if binding not in self._recordings and self.instance.is_long:
             self._remember(binding, None)
-            binding = (self._moved(given), targets, binding[2])
+            binding = (self._moved(given), targets, 0 if block is None else self._home(block))
         self.launch(binding)
         self._waiting = 0 in binding[0] and not to_host
         self.settle(binding)
         if block is None:
             return [view.copy() for view in self.returning.views]
-        arrays = zip(self._offsets, self.instance.dtypes, self.instance.shapes, strict=False)
-        return [self.device.array(block, at, dtype.name, shape) for at, dtype, shape in arrays]
+        if binding != direct:
+            self.last = None
+        if binding[2] != direct[2]:
+            self.device.copy(direct[2], binding[2], self._size)
+        return list(block.arrays)
+
+    def _block(self) -> Block:
+        """Memory for results: that of a call before if nobody has them any more."""
+        for i, block in enumerate(self.blocks):
+            if block.is_free(self.device):
+                self.blocks.insert(0, self.blocks.pop(i))
+                return block
+        buffer = self.device.allocate(self._size)
+        parts = zip(self._offsets, self.instance.dtypes, self.instance.shapes, strict=False)
+        arrays = [self.device.array(buffer, at, dtype.name, shape) for at, dtype, shape in parts]
+        made = Block(buffer, arrays, self.device.uses(buffer, arrays))
+        if self._size <= MOST_COPIED:
+            self.blocks = [made, *self.blocks][:MOST_BLOCKS]
+        return made
+
+    def _home(self, block: Block) -> int:
+        """Where results are put that go to a block: few have a fixed place, from which they are copied."""
+        return block.buffer.address if self._size > MOST_COPIED else self._results.address
+
+    @cached_property
+    def _results(self) -> Buffer:
+        """The fixed place of results."""
+        return self.device.allocate(self._size)
 
     def launch(self, binding: Binding) -> None:
         """Run the commands: a recording, if their places have been seen before."""
@@ -212,11 +257,11 @@ class Caller:
             self._remember(binding, self.last)
             self.last.launch()
             return
-        self.last = None
         for command in commands:
             command.run(self.device)
         self._commit(commits)
-        self._remember(binding, Single.of([*commands, *commits], self.device))
+        self.last = Single.of([*commands, *commits], self.device)
+        self._remember(binding, self.last)
 
     def _commit(self, commits: Sequence[Command]) -> None:
         """Tell the device all commits or, if the user interrupts, none."""

@@ -11,7 +11,9 @@ import ctypes
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
+from sys import getrefcount
 from typing import Any
+from weakref import getweakrefcount
 
 import numpy as np
 
@@ -232,6 +234,21 @@ class CupyDevice:
             if array.dtype != dtype or not array.flags.c_contiguous:
                 array = self._cupy.ascontiguousarray(array, dtype=dtype)
             return array.data.ptr, shape, array
+
+    def mark(self, value: Any) -> tuple[Any, ...] | None:
+        """The address of a CuPy array, and all else that tells it from others; None for any other value."""
+        if type(value) is not self._cupy.ndarray:
+            return None
+        data = value.data
+        return data.ptr, data.device_id, value.dtype, value.shape, value.strides
+
+    def uses(self, buffer: Buffer, arrays: Sequence[Any]) -> object:
+        """How many refer to memory and to CuPy arrays in it, and their shapes, which the user may change."""
+        assert isinstance(buffer, CupyBuffer)
+        found: list[Any] = [getrefcount(buffer.pointer.mem)]
+        for array in arrays:
+            found += getrefcount(array), getrefcount(array.data), getweakrefcount(array), array.shape
+        return found
 
     def array(self, buffer: Buffer, offset: int, dtype: str, shape: Sequence[int]) -> Any:
         """A CuPy array in the memory of a buffer, which it keeps alive."""

@@ -119,6 +119,12 @@ class Device(Protocol):
     def adopt(self, value: Any, dtype: str) -> tuple[int, tuple[int, ...], object]:
         """The address and shape of a device array in C order, and what keeps it alive; a copy if it must be."""
 
+    def mark(self, value: Any) -> tuple[Any, ...] | None:
+        """The address of an array of this device, and all else that tells it from others; None for any other value."""
+
+    def uses(self, buffer: Buffer, arrays: Sequence[Any]) -> object:
+        """How arrays in a buffer are used: what is equal to what it was when they were made if nobody has them now."""
+
     def array(self, buffer: Buffer, offset: int, dtype: str, shape: Sequence[int]) -> Any:
         """A device array (a CuPy array) in the memory of a buffer, which it keeps alive."""
 

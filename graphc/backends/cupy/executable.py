@@ -19,7 +19,7 @@ from graphc.backends.base import Calling, Executable, backend
 from graphc.backends.cupy.calls import Caller, OnDevice
 from graphc.backends.cupy.commands import Address, Copy, at_once
 from graphc.backends.cupy.device import Device
-from graphc.backends.cupy.hot import Hot, HotEntry
+from graphc.backends.cupy.hot import FromHost, Hot, HotEntry, OnTheDevice, Way
 from graphc.backends.cupy.instance import instance
 from graphc.backends.cupy.listing import DeviceSchedule
 from graphc.backends.cupy.numbers import Numbers, is_static, roots, wanted
@@ -122,6 +122,7 @@ class CupyExecutable:
         to_host = not self._is_there(values)
         # The lock of the device first, always: a finaliser may call any function in a thread that holds it.
         with self.device.lock, self._lock:
+            before = None if self._hot is None else self._hot.hot
             if self._hot is not None:
                 self._hot.hot = None
             # A call within this one, by a finaliser, finds no caller and makes another one.
@@ -137,8 +138,9 @@ class CupyExecutable:
                 self._keep(key, caller)
                 raise
             self._keep(key, caller)
-            if to_host and homes is not None:
-                self._heat(caller, len(values), homes)
+            if homes is not None:
+                way = self._way(caller, values, given, to_host, before)
+                self._heat(caller, way, len(values), homes)
         return (*results, *new)
 
     def _caller(self, shapes: Mapping[Variable, Any], numbers: Mapping[Variable, Any]) -> Caller:
@@ -153,15 +155,36 @@ class CupyExecutable:
         while len(self._callers) > MOST_INSTANCES:
             self._callers.popitem(last=False)
 
-    def _heat(self, caller: Caller, count: int, homes: Sequence[Resident]) -> None:
-        """Let the next call do what this one did, with the host's arguments, if nothing is to be checked."""
+    def _way(
+        self, caller: Caller, values: Sequence[Any], given: Sequence[Any], to_host: bool, before: Hot | None
+    ) -> Way | None:
+        """How the next call may do what this one did.
+
+        given: where its arguments were; before: what the next call could do before this one.
+        """
+        first = len(values) - len(self._shared)
+        if self._hot is None or caller.last is None or not all(isinstance(value, OnDevice) for value in given[first:]):
+            return None  # the first call may find numbers on the host, which are moved
+        if to_host:
+            return FromHost(caller, caller.last, self._hot.dtypes)
+        marks = tuple(map(self.device.mark, values[:first]))
+        if not caller.blocks or not all(
+            mark is not None and isinstance(value, OnDevice) and mark[0] == value.address
+            for mark, value in zip(marks, given, strict=False)
+        ):
+            return None
+        made = OnTheDevice(self.device, marks, ((caller.blocks[0], caller.last),))
+        return made.after(before.way) if before is not None and before.caller is caller else made
+
+    def _heat(self, caller: Caller, way: Way | None, count: int, homes: Sequence[Resident]) -> None:
+        """Let the next call do what this one did, if nothing is to be checked."""
         held: dict[int, tuple[Cell, Any]] = {id(cell): (cell, cell.value) for cell in self._shared}
         held |= {id(cell): (cell, home) for cell, home in zip(self._targets, homes, strict=True)}
         cells = tuple(held.values())
         usual = not caller.instance.checks and not self._roots and count > len(self._shared)
         usual = usual and all(isinstance(value, Resident) for _, value in cells)
-        if self._hot is not None and caller.last is not None and usual:
-            self._hot.hot = Hot(caller, caller.last, cells, tuple(homes))
+        if self._hot is not None and way is not None and usual:
+            self._hot.hot = Hot(caller, way, cells, tuple(homes))
 
     def _step_by_step(self, values: Sequence[Any]) -> tuple[Any, ...]:
         """A call of any other function.  What it reads stays what it is until it is done."""

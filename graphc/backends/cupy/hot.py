@@ -1,7 +1,9 @@
-"""The way in for calls like the last one: the same sizes, arguments on the host, shared variables where they were.
+"""The way in for calls like the last one: the same sizes, shared variables where they were, and all arguments on the
+host, or on the device where they were.
 
-Nothing is looked up and nothing is bound: arguments go to pinned memory, the recording runs, results come from pinned
-memory.  Every other call goes the long way, which sets up this one.
+Nothing is looked up and nothing is bound.  Arguments from the host go to pinned memory, the recording runs, results
+come from pinned memory.  Results on the device are those of a call before, when nobody has them any more.  Every other
+call goes the long way, which sets up this one.
 """
 
 from __future__ import annotations
@@ -9,16 +11,79 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
 from graphc.backends.base import Calling
-from graphc.backends.cupy.calls import Caller
+from graphc.backends.cupy.calls import MOST_BLOCKS, Block, Caller
 from graphc.backends.cupy.device import Device, Recording
 from graphc.backends.cupy.resident import Resident
 from graphc.backends.vectorcall import Callee
 from graphc.graph.shared import Cell, in_order
+
+
+class Way(Protocol):
+    """How arguments come in and results go out."""
+
+    def run(self, args: Sequence[Any]) -> list[Any] | None:
+        """The results, or None, before anything is done, if the arguments are others than they were."""
+
+
+@dataclass(frozen=True)
+class FromHost:
+    """Arguments from the host, and results to it.
+
+    dtypes: of the arguments.
+    """
+
+    caller: Caller
+    recording: Recording
+    dtypes: tuple[np.dtype[Any], ...]
+
+    def run(self, args: Sequence[Any]) -> list[Any] | None:
+        """Any arrays of these dtypes and of the same shapes will do."""
+        staging = self.caller.staging
+        for value, shape, dtype in zip(args, staging.shapes, self.dtypes, strict=False):
+            if type(value) is not np.ndarray or value.dtype is not dtype or value.shape != shape:
+                return None
+        for value, view in zip(args, staging.views, strict=False):
+            if view is not None:
+                view[...] = value
+        self.recording.launch()
+        self.caller.device.synchronize()
+        return [view.copy() for view in self.caller.returning.views]
+
+
+@dataclass(frozen=True)
+class OnTheDevice:
+    """Arguments and results on the device.
+
+    marks: of the arguments; blocks: where results are, each with the recording that puts them there.
+    """
+
+    device: Device
+    marks: tuple[Any, ...]
+    blocks: tuple[tuple[Block, Recording], ...]
+
+    def run(self, args: Sequence[Any]) -> list[Any] | None:
+        """The very same places, and results that nobody has."""
+        mark = self.device.mark
+        for value, known in zip(args, self.marks, strict=False):
+            if mark(value) != known:
+                return None
+        for block, recording in self.blocks:
+            if block.is_free(self.device):
+                recording.launch()
+                return list(block.arrays)
+        return None
+
+    def after(self, before: Way | None) -> OnTheDevice:
+        """With the blocks of another one, if its arguments are the same."""
+        if not isinstance(before, OnTheDevice) or before.marks != self.marks:
+            return self
+        others = [pair for pair in before.blocks if pair[0] is not self.blocks[0][0]]
+        return OnTheDevice(self.device, self.marks, (*self.blocks, *others)[:MOST_BLOCKS])
 
 
 @dataclass(frozen=True)
@@ -29,9 +94,16 @@ class Hot:
     """
 
     caller: Caller
-    recording: Recording
+    way: Way
     cells: tuple[tuple[Cell, Any], ...]
     written: tuple[Resident, ...]
+
+    def holds(self) -> bool:
+        """Whether shared variables are as they were, and nobody reads what is replaced."""
+        for cell, value in self.cells:
+            if cell.value is not value:
+                return False
+        return all([written.is_free for written in self.written])
 
 
 class HotEntry:
@@ -42,6 +114,7 @@ class HotEntry:
 
     def __init__(self, calling: Calling, lock: Any, device: Device) -> None:
         self.hot: Hot | None = None
+        self.dtypes = tuple([np.dtype(kind.dtype) for kind in calling.types])
         self.call = _entry(self, calling, lock, device)
 
     def take(self, callee: Callee, cls: type[Callee]) -> None:
@@ -63,53 +136,34 @@ class HotEntry:
 def _entry(this: HotEntry, calling: Calling, lock: Any, device: Device) -> Callable[..., Any]:
     """The function that is called."""
     slow, pack, form = calling.slow, calling.pack, calling.form
-    count = len(calling.types)
-    dtypes = [np.dtype(kind.dtype) for kind in calling.types]
+    count, device_lock = len(calling.types), device.lock
     cells = in_order((*calling.shared, *calling.targets)) if calling.targets else []
-
-    def matches(hot: Hot, args: Sequence[Any]) -> bool:
-        for value, shape, dtype in zip(args, hot.caller.staging.shapes, dtypes, strict=False):
-            if type(value) is not np.ndarray or value.dtype is not dtype or value.shape != shape:
-                return False
-        if not all([cell.value is value for cell, value in hot.cells]):
-            return False
-        return all([value.is_free for value in hot.written])
 
     def call(*args: Any, **kwargs: Any) -> Any:
         """The results."""
         hot = this.hot
         if hot is None or kwargs or len(args) != count:
             return slow(*args, **kwargs)
+        results = None
         held = 0
+        is_idle = True
         try:
             for cell in cells:
                 cell.lock.acquire()
                 held += 1
-            with device.lock, lock:
-                if this.hot is not hot or not matches(hot, args) or any([cell.running for cell in cells]):
-                    hot = None
-                else:
+                is_idle = is_idle and not cell.running
+            with device_lock, lock:
+                if is_idle and this.hot is hot and hot.holds():
                     this.hot = None  # for a call within this one, by a finaliser
-                    results = _run(hot, args)
+                    results = hot.way.run(args)
                     this.hot = hot
         finally:
             for cell in cells[:held]:
                 cell.lock.release()
-        if hot is None:
+        if results is None:
             return slow(*args)
         if form == "one":
             return results[0]
         return results if form == "list" else pack(results)
 
     return call
-
-
-def _run(hot: Hot, args: Sequence[Any]) -> list[Any]:
-    """The results, when everything is as it was."""
-    caller = hot.caller
-    for value, view in zip(args, caller.staging.views, strict=False):
-        if view is not None:
-            view[...] = value
-    hot.recording.launch()
-    caller.device.synchronize()
-    return [view.copy() for view in caller.returning.views]
