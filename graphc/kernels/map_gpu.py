@@ -57,6 +57,9 @@ SHORT = 16
 
 WARP = 32
 
+MOST_LANES = 512
+"""Of a team: each may have 128 registers.  With 1024 there are 64, and long loops over doubles spill some on sm_90."""
+
 ALONE = (WARP, 8)
 """The shape of a block that runs all kernels of a small function: every layout of teams fits it."""
 
@@ -206,7 +209,7 @@ class _Mapper:
             body = self._team(nest, STRIDES)
             return Spread(nest.axes, COLUMNS, body, nest.carries), (WARP, 8 if columns >= FEW_COLUMNS else WARP)
         body = self._team(nest, LANES)
-        lanes = WARP if self.alone or within <= 4 * WARP else min(1024, max(128, _power_of_two(within // 8)))
+        lanes = WARP if self.alone or within <= 4 * WARP else min(MOST_LANES, max(128, _power_of_two(within // 8)))
         return Spread(nest.axes, TEAMS, body, nest.carries), (lanes, 8 if lanes == WARP else 1)
 
     def _team(self, nest: Nest, over: str) -> tuple[GpuStatement, ...]:
