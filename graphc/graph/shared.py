@@ -120,9 +120,9 @@ class Exclusive:
         locks = [cell.lock for cell in self.cells]
         taken: list[bool] = []
         before: list[bool] = []  # a call within a call of the same thread leaves things as they were
-        undo = chain(map(_set_running, self.cells, before), map(_release, compress(locks, taken)))
+        undo = chain(map(_set_running, self.cells, before), map(release, compress(locks, taken)))
         try:
-            taken.extend(map(_acquire, locks))
+            taken.extend(map(acquire, locks))
             before.extend(map(_get_running, self.cells))
             deque(map(_set_running, self.cells, repeat(True)), maxlen=0)
             return function(*args)
@@ -133,7 +133,7 @@ class Exclusive:
 _running: Any = vars(Cell)["running"]
 _get_running, _set_running = _running.__get__, _running.__set__
 _lock: Any = type(threading.RLock())
-_acquire, _release = _lock.acquire, _lock.release
+acquire, release = _lock.acquire, _lock.release
 
 
 def in_order(cells: Iterable[Cell]) -> list[Cell]:

@@ -9,8 +9,11 @@ call goes the long way, which sets up this one.
 from __future__ import annotations
 
 import inspect
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from itertools import compress
+from operator import attrgetter
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,7 +23,7 @@ from graphc.backends.cupy.calls import MOST_BLOCKS, Block, Caller
 from graphc.backends.cupy.device import Device, Recording
 from graphc.backends.cupy.resident import Resident
 from graphc.backends.vectorcall import Callee
-from graphc.graph.shared import Cell, in_order
+from graphc.graph.shared import Cell, acquire, in_order, release
 
 
 class Way(Protocol):
@@ -138,6 +141,7 @@ def _entry(this: HotEntry, calling: Calling, lock: Any, device: Device) -> Calla
     slow, pack, form = calling.slow, calling.pack, calling.form
     count, device_lock = len(calling.types), device.lock
     cells = in_order((*calling.shared, *calling.targets)) if calling.targets else []
+    locks, is_running = [cell.lock for cell in cells], attrgetter("running")
 
     def call(*args: Any, **kwargs: Any) -> Any:
         """The results."""
@@ -145,21 +149,16 @@ def _entry(this: HotEntry, calling: Calling, lock: Any, device: Device) -> Calla
         if hot is None or kwargs or len(args) != count:
             return slow(*args, **kwargs)
         results = None
-        held = 0
-        is_idle = True
+        taken: list[bool] = []
         try:
-            for cell in cells:
-                cell.lock.acquire()
-                held += 1
-                is_idle = is_idle and not cell.running
+            taken.extend(map(acquire, locks))  # as `Exclusive` takes them
             with device_lock, lock:
-                if is_idle and this.hot is hot and hot.holds():
+                if this.hot is hot and not any(map(is_running, cells)) and hot.holds():
                     this.hot = None  # for a call within this one, by a finaliser
                     results = hot.way.run(args)
                     this.hot = hot
         finally:
-            for cell in cells[:held]:
-                cell.lock.release()
+            deque(map(release, compress(locks, taken)), maxlen=0)
         if results is None:
             return slow(*args)
         if form == "one":
