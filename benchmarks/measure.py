@@ -12,6 +12,9 @@ from typing import Any
 
 Call = Callable[[], object]
 
+WARM_UP, MOST_WARM_UP = 12, 0.5
+"""Runs before the first that counts, and seconds for them: graphc makes code with care at the eighth call."""
+
 BACKEND: dict[str, Any] = {"backend": "llvm"}
 """What the tables of targets are about: options of `graphc.function`."""
 
@@ -123,8 +126,10 @@ def _timed(call: Call) -> Callable[[int], float]:
 
 
 def _batch_size(seconds: Callable[[int], float], budget: float) -> int:
-    """How many runs take about `budget` seconds."""
-    seconds(1)
+    """How many runs take about `budget` seconds, once the first ones have compiled what they need."""
+    spent, runs = 0.0, 0
+    while runs < WARM_UP and spent < MOST_WARM_UP:
+        spent, runs = spent + seconds(1), runs + 1
     n = 1
     while True:
         elapsed = seconds(n)
