@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from typing import NamedTuple
 
-from graphc.backends.llvm.coefficients import EXP, EXP_EIGHTHS, EXP_SIXTEENTHS, PARTS_OF_2
+from graphc.backends.llvm.coefficients import EXP, EXP_EIGHTHS, EXP_SIXTEENTHS, PARTS_OF_2, TANH
 from graphc.backends.llvm.term import (
     Term,
     by_whole_vectors,
@@ -142,20 +142,23 @@ def expm1(x: Term) -> Term:
 
 
 def tanh(x: Term) -> Term:
-    """``e / (e + 2)`` for ``e = exp(2 a) - 1``, ``a = |x|``, as a number near to it and the difference.
+    """``n / d``, ``n = U - 1 + u (U + 1)``, ``d = U + 1 + u (U - 1)``, for ``U = exp(2 k log(2))``, ``u = tanh(s)``.
 
-    The number is `a` itself where `k` is 0, so that ``e - a (e + 2)`` is small, and 7/32 elsewhere.
+    ``|x| = k log(2) + s``, `k` is a multiple of 1/2.  That is the law of addition, of which ``(U - 1) / (U + 1)`` is
+    ``tanh(k log(2))``; where `k` is 0 it is `u` itself.  Of large `x` it is ``1/2 + (2 n - d) / (2 d)``, of which the
+    second term is less, and so its error: ``2 n - d = U - 3 + u (U + 3)``.
     """
     limit = RANGES[x.kind.dtype].tanh_high
     a = abs(x)
     a = choose(a > limit, limit, a)
-    k, shifted, r, _ = reduced(a * 2.0)
+    k, shifted, s, _ = reduced(a, parts=2)
+    square = s * s
+    u = (s * square).fma(polynomial(square, TANH[x.kind.dtype]), s)
     unit = power_of_two(shifted)
-    others = quadratic(r)
-    e = unit.fma(others, unit.fma(r, unit - 1.0))
-    small = k.equals(0.0)
-    difference = choose(small, (-a).fma(e, others), e.fma(0.78125, -0.4375)) / (e + 2.0)
-    return (choose(small, a, 0.21875) + difference).with_sign_of(x)
+    is_large = k >= 1.0
+    part, of_n, by = (choose(is_large, x.constant(y), z) for y, z in ((0.5, 0.0), (3.0, 1.0), (0.5, 1.0)))
+    quotient = u.fma(unit + of_n, unit - of_n) / u.fma(unit - 1.0, unit + 1.0)
+    return quotient.fma(by, part).with_sign_of(x)
 
 
 def sigmoid(x: Term) -> Term:

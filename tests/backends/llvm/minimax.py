@@ -187,6 +187,12 @@ def scaled_complement(u: Any) -> Any:
 NEAR_ZERO = mp.mpf("1e-6")
 
 
+def hyperbolic_tangent(z: Any) -> Any:
+    """``Q`` in ``tanh(s) = s + s z Q(z)``, ``z = s**2``."""
+    s = mp.sqrt(z)
+    return (mp.tanh(s) / s - 1) / z
+
+
 def fits() -> list[Fit]:
     """Every polynomial."""
     both = TOLERANCES
@@ -203,6 +209,8 @@ def fits() -> list[Fit]:
             exponential_weight, {"float64": both["float64"]}),
         Fit("EXP_SIXTEENTHS", "the same,  |r| <= log(2) / 32", exponential, -r16, r16,
             exponential_weight, {"float32": both["float32"]}),
+        Fit("TANH", "tanh(s) = s + s z q(z),  z = s**2,  |s| <= log(2) / 4", hyperbolic_tangent, NEAR_ZERO, r * r / 4,
+            lambda z: z + mp.mpf("1e-30"), both),
         Fit("LOG", "log((1 + s) / (1 - s)) = s (2 + z q(z)),  z = s**2 <= 0.04", logarithm, NEAR_ZERO, s * s,
             lambda z: (z + mp.mpf("1e-30")) / 2, both | {"float64": mp.mpf(2) ** -60, "power": mp.mpf(2) ** -40}),
         Fit("LOG_TAIL", "the same = s (2 + z (2/3 + z q(z))),  |s| <= 1/7", logarithm_tail, NEAR_ZERO, t / 49,
