@@ -103,14 +103,11 @@ def native_entry(
     contexts: list[Context] = []
 
     def at_large(*args: Any) -> Any:
-        """Large work: take the locks of cells, then go on without Python's."""
+        """Large work: take the locks of cells, then go on without Python's.  Nothing is compiled under locks."""
         crew.ready()
-        return exclusive.call(unlocked, *args)
-
-    def unlocked(*args: Any) -> Any:
         if len(contexts) == 1:
             contexts.append(context_of(others.large() or program, calling, [], None, atomic, arrays))
-        return _called(code["call"], contexts[1])(*args)
+        return exclusive.call(_called(code["call"], contexts[1]), *args)
 
     def when_due(*args: Any) -> Any:
         """Use the program that is finished from now on."""
