@@ -39,6 +39,7 @@ MOST_ARRAYS = 24
 # So many cheap steps in a row are done again rather than kept in memory.
 MOST_REPEATED = 3
 
+
 def _is_one_step(x: Variable) -> bool:
     """Whether `x` is as well computed again: one cheap step from one array."""
     assert x.owner is not None
@@ -46,11 +47,12 @@ def _is_one_step(x: Variable) -> bool:
     return isinstance(x.owner.op, Elementwise) and is_cheap(x) and len(arrays) <= 1 and x.ndim > 0
 
 
-def _without_last_ones(shape: Shape) -> Shape:
-    """A shape up to its last size that is not 1."""
-    while shape and shape[-1] == 1:
-        shape = shape[:-1]
-    return shape
+def _is_of_rows(group: Group, other: Group) -> bool:
+    """Whether a group has the domain of the rows that another goes by."""
+    domain = group.domain
+    while domain and domain[-1] == 1:
+        domain = domain[:-1]
+    return bool(other.split) and same_shape(domain, other.domain[: other.split])
 
 
 def _read_by(item: Item) -> list[Variable]:
@@ -169,7 +171,9 @@ class Fuser:
 
     def _sink_into(self, group: Group, later: Item) -> bool:
         """Move a group into one that comes later, if it can run there."""
-        if not isinstance(later, Group) or later.when != group.when or not self._fits_rows(group, later):
+        if not isinstance(later, Group) or later.when != group.when:
+            return False
+        if not (same_shape(group.domain, later.domain) or _is_of_rows(group, later)):
             return False
         made = Group(later.domain, later.when, later.position, later.split)
         if not all(self._join(made, self.drafter.draft(node)) for node in dict.fromkeys((*group.nodes, *later.nodes))):
@@ -179,12 +183,6 @@ class Fuser:
             if self.home[node.outputs[0]] == group.position:
                 self._settle(node, later.position)
         return True
-
-    def _fits_rows(self, group: Group, later: Group) -> bool:
-        """Whether a group has the domain of another one, or that of its rows."""
-        if same_shape(group.domain, later.domain):
-            return True
-        return bool(later.split) and same_shape(_without_last_ones(group.domain), later.domain[: later.split])
 
     def _single(self, node: Apply, when: Predicate) -> None:
         self.items.append(Single(node, when))
@@ -250,7 +248,7 @@ class Fuser:
             bool(later.members)
             and later.split is None
             and not later.sealed
-            and same_shape(_without_last_ones(later.domain), group.domain[: group.split])
+            and _is_of_rows(later, group)
             and all(
                 self.home.get(base, -1) <= group.position
                 for member in later.members

@@ -24,7 +24,6 @@ from graphc.backends.cupy.walk import Refused
 # Arrays on the device up to this size may be copied to a fixed place; larger ones are used where they are.
 MOST_COPIED = 1 << 20
 
-
 # Bytes that a kernel reads from the host, or writes to it, itself.
 MOST_MAPPED = 4096
 
@@ -88,7 +87,6 @@ class Staging:
             None if cell is None else _view(self._pinned, at, x.dtype, shape)
             for cell, at, x, shape in zip(instance.inputs, starts, inputs, self.shapes, strict=True)
         ]
-
 
     @cached_property
     def aside(self) -> list[int]:

@@ -43,8 +43,7 @@ class ColumnRenderer(VectorRenderer):
             def one_row(i: Value, states: Sequence[State]) -> list[State]:
                 self.axes[loop.axis] = i
                 self._statements(loop.body[:-1])
-                uniform, rows = self._splats(carrying, lanes), self._rows(carrying)
-                return self._vector_body(carrying, vector, uniform, rows, ways, states)
+                return self._vector_body(self._body(carrying, lanes, ways), vector, states)
 
             states = [way.start(self.b, Kind(s.array.dtype, lanes)) for way, s in zip(ways, sums, strict=True)]
             totals = self._counted(start, limit, 1, states, one_row)

@@ -40,7 +40,7 @@ from graphc.kernels.steps import Assumed, Call, SizesEqual, Step
 from graphc.schedule.schedule import Schedule
 
 DRAFTS = os.name != "nt" and os.environ.get("GRAPHC_DRAFTS", "1") != "0"
-"""Whether code is at first a draft, which is made in a fifth of the time.  On Windows its frames might be too large."""
+"""Whether code is at first a draft, which is made in much less time.  On Windows its frames might be too large."""
 
 DRAFT_CALLS = 8
 """Calls of a draft, before the code is made with care."""

@@ -91,7 +91,7 @@ def link(
 ) -> Code:
     """Compile a module's text and link it: `exports` are its functions, `symbols` the addresses of what it calls.
 
-    draft: whether code will do that takes a fifth of the time to make, and runs slower.
+    draft: whether code will do that takes much less time to make, and runs slower.
     """
     import llvmlite.binding as llvm
 

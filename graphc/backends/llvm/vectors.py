@@ -52,6 +52,20 @@ class Vector:
     outlined: bool = False
 
 
+@dataclass
+class Body:
+    """The body of a loop, with what is known before the first iteration.
+
+    uniform: what it uses and does not compute, in every lane; rows: the addresses of what it reads and writes; ways:
+    how it carries its reductions.
+    """
+
+    loop: Loop
+    uniform: dict[loopir.Value, Value]
+    rows: Rows
+    ways: Sequence[Accumulator]
+
+
 class VectorRenderer(ScalarRenderer):
     """Writes a kernel with vectors."""
 
@@ -78,11 +92,10 @@ class VectorRenderer(ScalarRenderer):
 
     def _by_vectors(self, loop: Loop, start: Value, limit: Value, lanes: int) -> list[Value]:
         """Whole vectors first, then what is left: one masked vector, or single elements."""
-        uniform = self._splats(loop, lanes)
-        rows = self._rows(loop)
+        ways = [accumulator(c.kind, c.value.dtype) for c in loop.carries]
+        of_loop = self._body(loop, lanes, ways)
         end = self._whole_vectors(start, limit, lanes)
         kinds = [Kind(c.value.dtype, lanes) for c in loop.carries]
-        ways = [accumulator(c.kind, c.value.dtype) for c in loop.carries]
         # Sums of floats go by blocks, whose sums are added with more care; other reductions go through all of them.
         careful = [c.kind in ("sum", "dot") and k.is_float for c, k in zip(loop.carries, kinds, strict=True)]
         size = loop.axis.sizes[0] if len(loop.axis.sizes) == 1 else None
@@ -92,7 +105,7 @@ class VectorRenderer(ScalarRenderer):
 
         def body(at: Value, states: Sequence[State], mask: Value | None = None) -> list[State]:
             vector = Vector(loop.axis, at, lanes, mask, outlined=mask is not None)
-            return self._vector_body(loop, vector, uniform, rows, ways, states)
+            return self._vector_body(of_loop, vector, states)
 
         def opened(states: Sequence[State]) -> list[State]:
             """The states at the start of a block."""
@@ -109,12 +122,12 @@ class VectorRenderer(ScalarRenderer):
             ]
 
         masked = self.target.masked
-        mask = self._mask(end, limit, lanes) if masked and _is_worth_sharing(loop, rows) else None
+        mask = self._mask(end, limit, lanes) if masked and _is_worth_sharing(of_loop) else None
 
         def shared(at: Value, states: Sequence[State]) -> list[State]:
             is_whole = self.b.compare("slt", at, end)
             vector = Vector(loop.axis, at, lanes, mask)
-            return self._shared_body(loop, is_whole, vector, uniform, rows, ways, states)
+            return self._shared_body(of_loop, is_whole, vector, states)
 
         def part(start: Value, stop: Value, states: Sequence[State]) -> list[State]:
             """Some iterations: whole vectors, and the rest of the last one."""
@@ -155,10 +168,10 @@ class VectorRenderer(ScalarRenderer):
         end = self.b.select(pays, end, start)
 
         def all_of_them(states: Sequence[State]) -> list[State]:
-            uniform, rows = self._splats(loop, lanes), self._rows(loop)
+            several = self._body(loop, lanes, ways)
 
             def body(at: Value, states: Sequence[State]) -> list[State]:
-                return self._vector_body(loop, Vector(loop.axis, at, lanes, None), uniform, rows, ways, states)
+                return self._vector_body(several, Vector(loop.axis, at, lanes, None), states)
 
             first = [way.start(self.b, Kind(c.value.dtype, lanes)) for way, c in zip(ways, loop.carries, strict=True)]
             found = self._counted(start, end, lanes, first, body)
@@ -218,47 +231,34 @@ class VectorRenderer(ScalarRenderer):
                 rows[(s.array, s.index)] = self._element(s.array, self._offset(s.array, s.index, loop.axis))
         return rows
 
-    def _vector_body(
-        self,
-        loop: Loop,
-        vector: Vector,
-        uniform: dict[loopir.Value, Value],
-        rows: Rows,
-        ways: Sequence[Accumulator],
-        states: Sequence[State],
-    ) -> list[State]:
-        values = dict(uniform)
-        self._vector_statements(loop.body, values, rows, vector)
-        return self._vector_steps(loop, values, vector, ways, states)
+    def _body(self, loop: Loop, lanes: int, ways: Sequence[Accumulator]) -> Body:
+        """The body of a loop whose iterations begin here."""
+        return Body(loop, self._splats(loop, lanes), self._rows(loop), ways)
 
-    def _shared_body(
-        self,
-        loop: Loop,
-        is_whole: Value,
-        last: Vector,
-        uniform: dict[loopir.Value, Value],
-        rows: Rows,
-        ways: Sequence[Accumulator],
-        states: Sequence[State],
-    ) -> list[State]:
+    def _vector_body(self, body: Body, vector: Vector, states: Sequence[State]) -> list[State]:
+        values = dict(body.uniform)
+        self._vector_statements(body.loop.body, values, body.rows, vector)
+        return self._vector_steps(body, values, vector, states)
+
+    def _shared_body(self, body: Body, is_whole: Value, last: Vector, states: Sequence[State]) -> list[State]:
         """A body for whole vectors and for the last one: only what it reads, writes and reduces is there twice."""
-        values = dict(uniform)
-        loads = [s for s in loop.body if isinstance(s, Load)]
-        stores = [s for s in loop.body if isinstance(s, Store | Accumulate)]
-        others = [s for s in loop.body if not isinstance(s, Load | Store | Accumulate)]
+        values, statements = dict(body.uniform), body.loop.body
+        loads = [s for s in statements if isinstance(s, Load)]
+        stores = [s for s in statements if isinstance(s, Store | Accumulate)]
+        others = [s for s in statements if not isinstance(s, Load | Store | Accumulate)]
 
         def read(vector: Vector) -> list[Value]:
-            self._vector_statements(loads, values, rows, vector)
+            self._vector_statements(loads, values, body.rows, vector)
             return [values[s.out] for s in loads]
 
         def written(vector: Vector) -> list[Value]:
-            self._vector_statements(stores, values, rows, vector)
-            return [x for state in self._vector_steps(loop, values, vector, ways, states) for x in state]
+            self._vector_statements(stores, values, body.rows, vector)
+            return [x for state in self._vector_steps(body, values, vector, states) for x in state]
 
         whole = replace(last, mask=None)
         found = self._either(is_whole, lambda: read(whole), lambda: read(last))
         values |= {s.out: x for s, x in zip(loads, found, strict=True)}
-        self._vector_statements(others, values, rows, whole)
+        self._vector_statements(others, values, body.rows, whole)
         registers = iter(self._either(is_whole, lambda: written(whole), lambda: written(last)))
         return [tuple(next(registers) for _ in state) for state in states]
 
@@ -286,17 +286,12 @@ class VectorRenderer(ScalarRenderer):
                 self._add(s, rows[(s.array, s.index)], values[s.value], vector)
 
     def _vector_steps(
-        self,
-        loop: Loop,
-        values: dict[loopir.Value, Value],
-        vector: Vector,
-        ways: Sequence[Accumulator],
-        states: Sequence[State],
+        self, body: Body, values: dict[loopir.Value, Value], vector: Vector, states: Sequence[State]
     ) -> list[State]:
         """One more vector into every reduction."""
         return [
             self._vector_step(carry, way, state, values, vector)
-            for carry, way, state in zip(loop.carries, ways, states, strict=True)
+            for carry, way, state in zip(body.loop.carries, body.ways, states, strict=True)
         ]
 
     def _add(self, s: Accumulate, row: str, x: Value, vector: Vector) -> None:
@@ -430,20 +425,20 @@ class VectorRenderer(ScalarRenderer):
 _DEFINES = Let | Load | loopir.Number | loopir.Position | loopir.Extent
 
 
-def _is_worth_sharing(loop: Loop, rows: Rows) -> bool:
+def _is_worth_sharing(body: Body) -> bool:
     """Whether whole vectors and the last one share the body: vector math takes long to compile a second time.
 
     All that the body reads must be known before it, and may be read before it writes.
     """
     written: set[Array] = set()
-    for s in loop.body:
+    for s in body.loop.body:
         if isinstance(s, loopir.Require):
             return False
-        if isinstance(s, Load) and ((s.array, s.index) not in rows or s.array in written):
+        if isinstance(s, Load) and ((s.array, s.index) not in body.rows or s.array in written):
             return False
         if isinstance(s, Store | Accumulate):
             written.add(s.array)
-    return any(isinstance(s, Let) and s.op.name in VECTOR_MATH for s in loop.body)
+    return any(isinstance(s, Let) and s.op.name in VECTOR_MATH for s in body.loop.body)
 
 
 def _axis(index: Index) -> Axis | None:
