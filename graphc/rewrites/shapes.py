@@ -152,7 +152,8 @@ def merge_reshapes(context: Context, node: Apply) -> Variable | None:
         return None
     source, want = inner.inputs[0], context.shape(out)
     # The number of elements may be wrong: the reshape that is dropped must not take its ShapeError along.
-    if not any(_same_total(context.shape(middle), shape) for shape in (context.shape(source), want)):
+    have = context.shape(source)
+    if not any(_same_total(context.shape(middle), shape) for shape in (have, want)) or _differ(have, want):
         return None
     return reshape(source, [context.table.size_variable(n) for n in want])
 
@@ -169,6 +170,12 @@ def _same_total(a: Iterable[Size], b: Iterable[Size]) -> bool:
     """Whether two shapes are known to have the same number of elements."""
     (number, factors), (other_number, other_factors) = _factors(a), _factors(b)
     return number == other_number and factors == other_factors
+
+
+def _differ(a: Iterable[Size], b: Iterable[Size]) -> bool:
+    """Whether two shapes are known to have different numbers of elements: then there is no reshape."""
+    (number, factors), (other_number, other_factors) = _factors(a), _factors(b)
+    return number != other_number and not factors and not other_factors
 
 
 def _factors(shape: Iterable[Size]) -> tuple[int, list[int]]:

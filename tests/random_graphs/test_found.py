@@ -211,3 +211,11 @@ def test_an_axis_of_what_is_kept_that_a_guard_knows_to_be_1(backend: str) -> Non
     for wrong in ([-1.0], [1.0, 2.0]):
         with pytest.raises(ShapeError):
             f(wrong, 0)
+
+
+def test_a_reshape_that_fails_by_numbers_alone_fails_when_it_runs(backend: str) -> None:
+    """No rule makes one that cannot even be built out of it and what follows."""
+    x = T.dscalar("x")
+    f = graphc.function([x], T.reshape(x, (-1, 2)).dimshuffle("x", 0, 1), backend=backend)
+    with pytest.raises(ValueError, match="reshape"):
+        f(1.0)
