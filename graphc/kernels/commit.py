@@ -7,8 +7,8 @@ right.  A product of matrices that is only added to an old value, times a number
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -29,7 +29,8 @@ from graphc.kernels.loopir import (
 )  # fmt: skip
 from graphc.kernels.nests import nest_of
 from graphc.kernels.plan import Plan
-from graphc.kernels.steps import Key, Product, read_by
+from graphc.kernels.steps import Product
+from graphc.kernels.uses import Uses
 
 
 @dataclass(frozen=True)
@@ -61,23 +62,12 @@ def in_commit(plan: Plan, returned: int, old: Sequence[Variable | None]) -> dict
 class _Finder:
     def __init__(self, plan: Plan, returned: int, old: Sequence[Variable | None]) -> None:
         self.plan = plan
-        self.users: dict[Key, set[int]] = defaultdict(set)
-        """The positions of the steps that read or write an array or a number."""
-        for position, step in enumerate(plan.steps):
-            for key in read_by(step):
-                self.users[self.home(key)].add(position)
-        self.tenants: dict[Key, list[Key]] = defaultdict(list)
-        """The arrays that are in a memory one after the other."""
-        for key in self.users:
-            self.tenants[plan.regions.get(key, key)].append(key)
+        self.uses = Uses(plan)
+        self.home = self.uses.home
         results = [self.home(key) for key in plan.results]
         self.times = Counter(results)
         self.new = {key: number for number, key in enumerate(results[returned:])}
         self.old = {self.home(x): number for number, x in enumerate(old) if x is not None}
-
-    def home(self, key: Key) -> Key:
-        """Where something is: a reshaped array is in the memory of another."""
-        return self.plan.home.get(key, key) if isinstance(key, Variable) else key
 
     def run(self) -> dict[int, Update]:
         """All that may."""
@@ -89,25 +79,17 @@ class _Finder:
                     found[position] = Update(numbers, self.addition(position, step))
         return found
 
-    def stays(self, position: int, keys: Iterable[Key]) -> bool:
-        """Whether what a step reads is the same in the commit: in memory that nobody else gets afterwards."""
-        for key in keys:
-            for tenant in self.tenants[self.plan.regions.get(key, key)]:
-                if tenant is not key and max(self.users[tenant]) > position:
-                    return False
-        return True
-
     def numbers(self, position: int, step: Launch) -> tuple[int, ...]:
         """The new values that a step writes, if it may run in the commit."""
         stores = elementwise(step.kernel)
         numbers = list(map(self.home, (*step.scalars, *step.sizes)))
         arrays = dict(zip(step.kernel.arrays, map(self.home, step.arrays), strict=True))
-        if not stores or not self.old.keys().isdisjoint(numbers) or not self.stays(position, arrays.values()):
+        if not stores or not self.old.keys().isdisjoint(numbers) or not self.uses.stay(position, arrays.values()):
             return ()
         written: dict[int, Store] = {}
         for store in stores:
             key = arrays[store.array]
-            if key not in self.new or self.times[key] > 1 or self.users[key] != {position}:
+            if key not in self.new or self.times[key] > 1 or self.uses.of[key] != {position}:
                 return ()
             written[self.new[key]] = store
         for load in (s for s in step.kernel.statements() if isinstance(s, Load)):
@@ -123,7 +105,7 @@ class _Finder:
             return None
         arrays = dict(zip(step.kernel.arrays, map(self.home, step.arrays), strict=True))
         old, made = arrays[found.base], arrays[found.term]
-        before = self.users[made] - {position}
+        before = self.uses.of[made] - {position}
         if old not in self.old or made in self.times or len(before) != 1:
             return None
         (number,) = before
@@ -131,7 +113,7 @@ class _Finder:
         if not isinstance(product, Product) or product.node.outputs[0] is not made:
             return None
         factors = [self.home(product.x.base), self.home(product.y.base)]
-        if not self.old.keys().isdisjoint(factors) or not self.stays(number, factors):
+        if not self.old.keys().isdisjoint(factors) or not self.uses.stay(number, factors):
             return None
         assert isinstance(old, Variable)
         return Addition(number, found.scale, old)

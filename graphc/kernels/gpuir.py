@@ -10,7 +10,8 @@
 Threads come in two layouts.  In the first, a *team* is a row of a block's threads, its *lanes*: neighbouring lanes take
 neighbouring iterations.  In the second, a team is a column of them, its *strides*: neighbouring teams, *columns*, take
 neighbouring iterations.  The choice decides which memory neighbouring threads touch.  Where iterations are not shared
-out further, all threads of the *grid* take their part.
+out further, all threads of the *grid* take their part.  Of products of matrices a block takes *tiles*: its threads
+bring what they all need of the factors into shared memory, a *stage* of the inner loop at a time.
 
 What a loop over lanes or strides carries is known to the whole team after it; of split strides, which several teams
 share, each knows its own part.  What a loop over the grid, teams or
@@ -26,6 +27,7 @@ from graphc.kernels.loopir import Array, Axis, Carry, Kernel, Loop, Printer, Sta
 
 # Which threads run the iterations of a loop.
 GRID, TEAMS, LANES, COLUMNS, STRIDES, SPLIT = "grid", "teams", "lanes", "columns", "strides", "split strides"
+TILES, STAGES = "tiles", "stages"
 
 
 @dataclass(frozen=True)
@@ -64,7 +66,7 @@ class GpuKernel:
     Attributes
     ----------
     kernel: the parameters, those of the kernel it was mapped from or some of them; its own body is empty.
-    body: the statements; of loops over the grid, teams or columns there is at most one.
+    body: the statements; of loops over the grid, teams, columns or tiles there is at most one.
     finish: what runs once everything the body carries is known.
     rows: arrays of which every team has its own.
     block: how many threads a block has along lanes (or columns), and how many rows of them.
@@ -78,7 +80,7 @@ class GpuKernel:
 
     @property
     def shared_out(self) -> Spread | None:
-        """The loop over the grid, teams or columns."""
+        """The loop over the grid, teams, columns or tiles."""
         return next((s for s in self.body if isinstance(s, Spread)), None)
 
     @property

@@ -4,6 +4,7 @@ A stage (stages.py) is one loop nest.  Where all its loops are nested in each ot
 iterations.  Where rows are reduced and used again (softmax), or where inner loops are long, a team of threads takes a
 row and shares out its columns.  Of the two layouts of teams that one is chosen in which neighbouring threads touch
 neighbouring memory.  Sums over rows that a CPU adds to memory row by row are turned round: a team has a column.
+Products of matrices go by tiles (tiling.py).
 
 The choices rest on the sizes of one call, but what is generated holds for all sizes.
 """
@@ -48,6 +49,7 @@ from graphc.kernels.loopir import (
 )
 from graphc.kernels.nests import Nest, by_columns, flattened, is_sum, met_elsewhere, nest_of, ordered, rows_of, turned
 from graphc.kernels.stages import Stage, staged
+from graphc.kernels.tiling import TILE, tiled, tiling
 
 THREADS = 256
 """Of a block, where nothing else decides."""
@@ -204,6 +206,8 @@ class _Mapper:
         within = max((self.extent(nest_of(loop).axes) for loop in inner), default=1)
         if not inner or (within <= SHORT and not rows):
             return Spread(nest.axes, GRID, _marked(nest.body, nest.axes), nest.carries), (THREADS, 1)
+        if not rows and self._has_tiles(nest):
+            return tiled(nest), ALONE
         columns = self.extent(nest.axes)
         if not rows and by_columns(nest):  # a row lies along the lanes of a team
             body = self._team(nest, STRIDES)
@@ -211,6 +215,10 @@ class _Mapper:
         body = self._team(nest, LANES)
         lanes = WARP if self.alone or within <= 4 * WARP else min(MOST_LANES, max(128, _power_of_two(within // 8)))
         return Spread(nest.axes, TEAMS, body, nest.carries), (lanes, 8 if lanes == WARP else 1)
+
+    def _has_tiles(self, nest: Nest) -> bool:
+        """Whether a nest is a product of matrices neither of which is much narrower than a tile."""
+        return not self.alone and tiling(nest) is not None and min(self.extent((n,)) for n in nest.axes) >= TILE // 4
 
     def _team(self, nest: Nest, over: str) -> tuple[GpuStatement, ...]:
         """What a team does in one iteration: its inner loops are shared out, and one thread does the rest."""

@@ -23,14 +23,19 @@ def multiplied(step: Product, shapes: Shapes) -> Launch:
         return Axis((size,) if isinstance(size, int) else (sizes.setdefault(size, loopir.Size()),))
 
     rows, columns, inner = axis(shapes.shape(x)[0]), axis(shapes.shape(y)[1]), axis(shapes.shape(x)[1])
-    read = [_read(step.x, (rows, inner), out.dtype), _read(step.y, (inner, columns), out.dtype)]
-    target = Array(out.dtype, (rows.sizes, columns.sizes))
-    term, total = Value(out.dtype), Value(out.dtype)
-    body: tuple[Statement, ...] = (*read, Let(term, mul, (read[0].out, read[1].out)))
-    sums = Loop(inner, body, (Carry(total, "dot", term),))
+    target, total = Array(out.dtype, (rows.sizes, columns.sizes)), Value(out.dtype)
+    sums, arrays = element(step, rows, columns, inner, total)
     nest = Loop(rows, (Loop(columns, (sums, Store(target, (rows, columns), total))),))
-    kernel = Kernel(tuple(sizes.values()), (), (read[0].array, read[1].array, target), (), (nest,), frozenset({target}))
+    kernel = Kernel(tuple(sizes.values()), (), (*arrays, target), (), (nest,), frozenset({target}))
     return Launch(kernel, tuple(sizes), (), (step.x.base, step.y.base, out), (), (step.node,))
+
+
+def element(step: Product, row: Axis, column: Axis, inner: Axis, total: Value) -> tuple[Loop, tuple[Array, Array]]:
+    """The loop that computes an element of a product, and the arrays of the factors."""
+    x, y = _read(step.x, (row, inner), total.dtype), _read(step.y, (inner, column), total.dtype)
+    term = Value(total.dtype)
+    body: tuple[Statement, ...] = (x, y, Let(term, mul, (x.out, y.out)))
+    return Loop(inner, body, (Carry(total, "dot", term),)), (x.array, y.array)
 
 
 def _read(seen: View, axes: tuple[Axis, Axis], dtype: str) -> Load:

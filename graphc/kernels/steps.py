@@ -127,3 +127,11 @@ def read_by(step: Step) -> list[Key]:
     if isinstance(step, Call | Pick | Window):
         return [*step.node.inputs, *step.node.outputs]
     return []
+
+
+def written_by(step: Step) -> list[Key]:
+    """The arrays a step writes, and the values of rank 0 it computes."""
+    if isinstance(step, Launch):
+        written = step.kernel.written
+        return [*(key for a, key in zip(step.kernel.arrays, step.arrays, strict=True) if a in written), *step.outputs]
+    return list(step.node.outputs) if isinstance(step, Product | Call | Pick | Window) else []

@@ -23,10 +23,13 @@ from graphc.backends.cupy.walk import Walk
 from graphc.graph.variable import Constant, Variable
 from graphc.kernels.commit import Addition, in_commit
 from graphc.kernels.copies import copying
+from graphc.kernels.epilogue import epilogues, joined
 from graphc.kernels.gpuir import walk
+from graphc.kernels.launch import Launch
 from graphc.kernels.map_gpu import ALONE
 from graphc.kernels.plan import Plan
-from graphc.kernels.steps import Key, Product, read_by
+from graphc.kernels.steps import Key, Product, Step, read_by
+from graphc.kernels.uses import Uses
 
 # A function of no more kernels and iterations than these is run by one block: it takes less time than a launch.
 MOST_KERNELS = 40
@@ -68,6 +71,7 @@ class Instance(Walk):
     shapes, dtypes, nbytes_of: of the results; new: the dtypes and shapes of new values.
     targets: the cells of where new values go.  old: for each the input that has the value that is replaced, if any.
     commits: the commands that write new values; what the others read is the same until then.
+    steps: those of the plan; None for a product that another one computes.
     """
 
     def __init__(
@@ -91,6 +95,10 @@ class Instance(Walk):
         self.returned = returned
         self.targets = [Address() for _ in plan.results[returned:]]
         self._updates = {} if alone else in_commit(plan, returned, old)
+        self._added: dict[int, Addition] = {}
+        self.steps: list[Step | None] = list(plan.steps)
+        if not alone:
+            self._join()
         self._launches: list[tuple[Prepared, RunKernel]] = []
         self._needs: dict[Key, tuple[Address, int]] = {}
         self._scratch: list[tuple[Address, int]] = []
@@ -163,24 +171,39 @@ class Instance(Walk):
 
     def _run_steps(self) -> None:
         """All steps, those of the commit apart from the others."""
-        added = {i: u.addition for i, u in self._updates.items() if u.addition and self._is_large(u.addition.product)}
-        left_out = {addition.product for addition in added.values()}
-        for position, step in enumerate(self.plan.steps):
+        for position, step in enumerate(self.steps):
             update = self._updates.get(position)
             self.in_place = update is not None
             self._into = self.commands if update is None else self.commits
             if update is not None:
                 for number in update.numbers:
                     self.cells[self.place(self.plan.results[self.returned + number])] = self.targets[number]
-            if update is not None and position in added:
-                self._add(added[position], self.targets[update.numbers[0]])
-            elif position not in left_out:
+            if position in self._added:
+                assert update is not None
+                self._add(self._added[position], self.targets[update.numbers[0]])
+            elif step is not None:
                 self.step(step)
         self._into = self.commands
 
-    def _is_large(self, position: int) -> bool:
-        product = self.plan.steps[position]
-        return isinstance(product, Product) and not self.is_own(product)
+    def _join(self) -> None:
+        """Products become part of the steps that read them: of a kernel, if they are our own, or of an addition."""
+        for position, update in self._updates.items():
+            if update.addition is None:
+                continue
+            product, step = self.plan.steps[update.addition.product], self.plan.steps[position]
+            assert isinstance(product, Product)
+            assert isinstance(step, Launch)
+            if self.is_own(product):
+                both = joined(product, step, self.plan.shapes)
+                if both is not None:
+                    self.steps[position], self.steps[update.addition.product] = both, None
+            else:
+                self._added[position], self.steps[update.addition.product] = update.addition, None
+        for position, epilogue in epilogues(self.plan, Uses(self.plan)).items():
+            product = self.plan.steps[epilogue.product]
+            assert isinstance(product, Product)
+            if position not in self._updates and self.is_own(product):
+                self.steps[position], self.steps[epilogue.product] = epilogue.launch, None
 
     def _add(self, addition: Addition, target: Address) -> None:
         """A product that is added to an old value."""
@@ -250,10 +273,12 @@ class Instance(Walk):
         last = len(self.plan.steps)
         kept = {self.place(key) for key in self.plan.results}
         spans: dict[Key, tuple[int, int]] = {}
-        products = {u.addition.product for u in self._updates.values() if u.addition}
-        for position, step in enumerate(self.plan.steps):
-            end = last if position in self._updates or position in products else position
-            for key in map(self.place, read_by(step)):
+        for position, step in enumerate(self.steps):
+            end = last if position in self._updates else position
+            keys = read_by(step) if step is not None else []
+            if position in self._added:
+                keys += read_by(self.plan.steps[self._added[position].product])
+            for key in map(self.place, keys):
                 first, until = spans.get(key, (position, position))
                 spans[key] = (first, max(until, end))
         lives: dict[Key, Life] = {}

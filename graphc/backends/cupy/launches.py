@@ -10,9 +10,10 @@ import numpy as np
 
 from graphc.backends.cupy.layout import Layout, extras
 from graphc.backends.cupy.render import render
-from graphc.kernels.gpuir import COLUMNS, GRID, GpuKernel, GpuStatement, Once, Spread, walk
+from graphc.kernels.gpuir import COLUMNS, GRID, TILES, GpuKernel, GpuStatement, Once, Spread, walk
 from graphc.kernels.loopir import Array, Kernel, Loop, Require, Size
 from graphc.kernels.map_gpu import mapped
+from graphc.kernels.tiling import TILE
 
 # Blocks of one multiprocessor that take iterations in turns; more would only begin later.
 BLOCKS = 8
@@ -117,6 +118,9 @@ class _Preparer:
         most = self.processors * max(BLOCKS, BLOCKS * 256 // (wide * high))
         if top.over == COLUMNS:
             return min(max(-(-count // wide), 1), most)
+        if top.over == TILES:
+            down, across = (-(-self._count([axis.sizes]) // TILE) for axis in top.axes)
+            return max(1, min(down * across, most))
         each = wide * high if top.over == GRID else high
         return max(1, min(-(-count // each), most))
 

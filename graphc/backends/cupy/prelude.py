@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterable
 
 from graphc.backends.cupy.teams import TEAMS
+from graphc.backends.cupy.tiles import TILES
 
 PRELUDE: dict[str, str] = {}
 
@@ -265,7 +266,7 @@ template <class T> __device__ inline void g_atomic_{_kind}(T *at, T value) {{
 
 # ---- what threads do together ----
 
-for _text in TEAMS.split("\n\n"):
+for _text in (TEAMS + TILES).split("\n\n"):
     _declare(_text)
 
 

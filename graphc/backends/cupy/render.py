@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from math import prod
 
+from graphc.backends.cupy import tiles
 from graphc.backends.cupy.layout import EXTRAS, Layout, extras, has_checks
 from graphc.backends.cupy.prelude import prelude, used
 from graphc.backends.cupy.spelling import C_TYPE, accumulate, combine, number, spell
@@ -21,6 +22,7 @@ from graphc.kernels.gpuir import (
     SPLIT,
     STRIDES,
     TEAMS,
+    TILES,
     GpuKernel,
     GpuPrinter,
     GpuStatement,
@@ -49,6 +51,7 @@ from graphc.kernels.loopir import (
     Value,
 )
 from graphc.kernels.neutral import neutral
+from graphc.kernels.tiling import of_tiles
 
 # The functions of two values (prelude.py) that reductions are made of.
 COMBINES = {
@@ -129,7 +132,10 @@ class _Renderer:
 
     @property
     def shared_bytes(self) -> int:
-        """Of shared memory that the rows of a block take."""
+        """Of shared memory that the rows of a block take, or the stages of its tiles."""
+        top = self.mapped.shared_out
+        if top is not None and top.over == TILES:
+            return tiles.shared_bytes(of_tiles(top).total.out.dtype)
         return self.layout.shared_bytes * self.mapped.block[1] if self.mapped.rows else 0
 
     @property
@@ -247,6 +253,9 @@ class _Renderer:
 
     def spread(self, s: Spread) -> None:
         """A loop over threads."""
+        if s.over == TILES:
+            self._tiles(s)
+            return
         for carry in s.carries:
             self._line(f"{C_TYPE[carry.out.dtype]} {self._start(carry)} = {self._neutral(carry)};")
         outer = self.over
@@ -307,6 +316,27 @@ class _Renderer:
         step = f"{self._product(s.part.sizes)} * (ix)blockDim.y"
         self._open(f"for (ix {k} = {start}; on && {k} < {total}; {k} += {step}) {{")
         self._decompose(s.axes, k)
+
+    def _tiles(self, s: Spread) -> None:
+        """A product of matrices: how its factors are read, and what is done with an element, as functions."""
+        found = of_tiles(s)
+        i, j, k = found.axes
+        for axis in found.axes:
+            self.names[axis] = f"i{self._axes}"
+            self._axes += 1
+        kind = C_TYPE[found.total.out.dtype]
+        by_terms = ", ".join("true" if load.index[-1] is k else "false" for load in (found.x, found.y))
+        sizes = ", ".join(f"(ix){self._product(axis.sizes)}" for axis in found.axes)
+        self._open(f"g_tiles<{kind}, {by_terms}>(shared, blockIdx.x, gridDim.x, {sizes},")
+        for load, (one, other) in ((found.x, (i, k)), (found.y, (k, j))):
+            names = f"ix {self.names[one]}, ix {self.names[other]}"
+            self._line(f"[&]({names}) {{ return {self._access(load.array, load.index)}; }},")
+        total = self.names[found.total.out] = f"t{self._count}"
+        self._count += 1
+        self._open(f"[&](ix {self.names[i]}, ix {self.names[j]}, {kind} {total}) {{")
+        self._block(found.body)
+        self.depth -= 2
+        self._line("  });")
 
     def _counter(self, s: Spread) -> tuple[str, str]:
         """The variable that counts iterations, and how many there are."""

@@ -29,8 +29,9 @@ from graphc.kernels.steps import Assumed, Key, NotEmpty, Product, SameCount, Siz
 from graphc.kernels.views import View
 from graphc.ops.shape import ShapeOf
 
-# Products of no more multiplications are kernels of our own: a library takes longer to begin.
-MOST_OWN = 1 << 15
+# Products of no more multiplications are kernels of our own, and of no more terms: a library takes longer to begin, and
+# what follows would be another launch.  The kernels do not share out the terms of one sum to several blocks.
+MOST_OWN, MOST_TERMS = 1 << 26, 4096
 
 
 SizeOf = Callable[[Size], int]
@@ -156,7 +157,9 @@ class Walk(ABC):
     def is_own(self, step: Product) -> bool:
         """Whether a product is a kernel of our own."""
         rows, columns = self.numbers.shape(step.node.outputs[0])
-        return rows * columns * self.numbers.shape(step.node.inputs[0])[1] <= MOST_OWN
+        terms = self.numbers.shape(step.node.inputs[0])[1]
+        is_rounded = step.node.outputs[0].dtype == "float32" and self.plan.schedule.matmul_precision == "tf32"
+        return rows * columns * terms <= MOST_OWN and terms <= MOST_TERMS and not is_rounded
 
     def multiply(self, step: Product, target: Address, scale: float = 1.0, old: Address | None = None) -> Multiply:
         """The command for a product, or for ``old + scale * product``."""

@@ -1,0 +1,173 @@
+"""A product of matrices and the kernel that reads it as one kernel: each element is used as soon as it is known.
+
+    t0 = product x @ w                     kernel(x0, x1, x2) -> y0:
+    t1 = kernel (t0, b): add, tanh           for i0 in n0:
+                                               for i1 in n1:
+                                                 for i2 in n2 with t2 = dot ...
+                                                 ...
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from graphc.kernels import loopir
+from graphc.kernels.launch import Launch
+from graphc.kernels.loopir import (
+    Accumulate,
+    Array,
+    Axis,
+    Extent,
+    Index,
+    Kernel,
+    Let,
+    Load,
+    Loop,
+    Number,
+    Position,
+    Statement,
+    Store,
+)  # fmt: skip
+from graphc.kernels.nests import nest_of
+from graphc.kernels.plan import Plan
+from graphc.kernels.product import element
+from graphc.kernels.shapes import Shapes
+from graphc.kernels.steps import Product
+from graphc.kernels.uses import Uses
+
+
+@dataclass(frozen=True)
+class Epilogue:
+    """A product that is computed where it is read; product: its position; launch: what does both."""
+
+    product: int
+    launch: Launch
+
+
+def epilogues(plan: Plan, uses: Uses) -> dict[int, Epilogue]:
+    """The steps that can compute the product they read, by their position."""
+    found: dict[int, Epilogue] = {}
+    results = set(map(uses.home, plan.results))
+    for position, product in enumerate(plan.steps):
+        if not isinstance(product, Product):
+            continue
+        (out,) = product.node.outputs
+        readers = uses.of[uses.home(out)] - {position}
+        if len(readers) != 1 or uses.home(out) in results:
+            continue
+        (reader,) = readers
+        step = plan.steps[reader]
+        factors = (product.x.base, product.y.base)
+        if reader < position or reader in found or not isinstance(step, Launch):
+            continue
+        if not uses.stay(position, factors, reader) or uses.rewritten(factors, position + 1, reader):
+            continue
+        launch = joined(product, step, plan.shapes)
+        if launch is not None:
+            found[reader] = Epilogue(position, launch)
+    return found
+
+
+SIMPLE = Let | Load | Number | Position | Extent | Store | Accumulate
+
+
+def joined(product: Product, step: Launch, shapes: Shapes) -> Launch | None:
+    """The launch that computes what both do, but for the product itself; None if they cannot be one.
+
+    step: reads the product, and nothing else does.
+    """
+    (out,) = product.node.outputs
+    seen = [a for a, key in zip(step.kernel.arrays, step.arrays, strict=True) if key is out]
+    if len(seen) != 1:
+        return None
+    kernel = unfolded(step.kernel, seen[0])
+    if kernel is None:
+        return None
+    (array,) = (a for a, key in zip(kernel.arrays, step.arrays, strict=True) if key is out)
+    found = [(i, s) for i, s in enumerate(kernel.body) if isinstance(s, Loop) and array in _read_in((s,))]
+    if len(found) != 1:
+        return None
+    ((place, loop),) = found
+    nest = nest_of(loop)
+    loads = [s for s in nest.body if isinstance(s, Load) and s.array is array]
+    if nest.carries or not all(isinstance(s, SIMPLE) for s in nest.body) or len(loads) != 1:
+        return None
+    (load,) = loads
+    if load.index != nest.axes or load.out.dtype != out.dtype:
+        return None
+    size = shapes.shape(product.node.inputs[0])[1]
+    assert size is not None
+    own = {} if isinstance(size, int) else {size: loopir.Size()}
+    inner = Axis((size,) if isinstance(size, int) else (own[size],))
+    rows, columns = nest.axes
+    sums, factors = element(product, rows, columns, inner, load.out)
+    body = _nested(nest.axes, [sums if s is load else s for s in nest.body])
+    others = [(a, key) for a, key in zip(kernel.arrays, step.arrays, strict=True) if a is not array]
+    arrays = [*zip(factors, (product.x.base, product.y.base), strict=True), *others]
+    made = replace(
+        kernel,
+        sizes=(*kernel.sizes, *own.values()),
+        arrays=tuple(a for a, _ in arrays),
+        body=(*kernel.body[:place], body, *kernel.body[place + 1 :]),
+    )
+    return replace(
+        step,
+        kernel=made,
+        sizes=(*step.sizes, *own),
+        arrays=tuple(key for _, key in arrays),
+        nodes=(product.node, *step.nodes),
+    )
+
+
+def _read_in(statements: Sequence[Statement]) -> set[Array]:
+    """The arrays that statements read."""
+    found: set[Array] = set()
+    for s in statements:
+        if isinstance(s, Loop):
+            found |= _read_in(s.body)
+        elif isinstance(s, Load):
+            found.add(s.array)
+    return found
+
+
+def _nested(axes: Sequence[Axis], body: Sequence[Statement]) -> Loop:
+    """Loops in each other."""
+    *outer, last = axes
+    loop = Loop(last, tuple(body))
+    for axis in reversed(outer):
+        loop = Loop(axis, (loop,))
+    return loop
+
+
+# ---- a loop over all elements of a matrix ----
+
+
+def unfolded(kernel: Kernel, matrix: Array) -> Kernel | None:
+    """The kernel with one loop over the rows of a matrix and one over its columns; None if that cannot be.
+
+    Arrays that are read and written alike throughout may be lines to a kernel, whatever shape they have.
+    """
+    if len(matrix.sizes) == 2:
+        return kernel
+    *before, last = kernel.body
+    if len(matrix.sizes) != 1 or len(matrix.sizes[0]) != 2 or not isinstance(last, Loop):
+        return None
+    if any(isinstance(s, Loop) for s in (*before, *last.body)) or last.carries or last.axis.sizes != matrix.sizes[0]:
+        return None
+    rows, columns = (Axis((n,)) for n in matrix.sizes[0])
+    arrays = {a: Array(a.dtype, (rows.sizes, columns.sizes)) for a in kernel.arrays if a.sizes == matrix.sizes}
+    index: tuple[Index, ...] = (rows, columns)
+    body: list[Statement] = []
+    for s in last.body:
+        if isinstance(s, Load | Store) and s.array in arrays and s.index == (last.axis,):
+            s = replace(s, array=arrays[s.array], index=index)
+        elif not isinstance(s, Let | Number | Extent):
+            return None
+        body.append(s)
+    return replace(
+        kernel,
+        arrays=tuple(arrays.get(a, a) for a in kernel.arrays),
+        written=frozenset(arrays.get(a, a) for a in kernel.written),
+        body=(*before, _nested((rows, columns), body)),
+    )
