@@ -68,7 +68,7 @@ MUTATIONS = (
     ("one less", r"(for \(.*?; (?:on && )?\w+) < ", r"\1 + 1 < "),
     ("no check", r"if \(ok\) ", ""),
     ("no check", r"= ok \? (.*) : \(.*\)0;", r"= \1;"),
-    ("all threads", r"if \((threadIdx\.x == 0|on && threadIdx\.y == 0|blockIdx\.x == 0 && .*)\)", "if (true)"),
+    ("all threads", r"if \((threadIdx\.x == 0|on && threadIdx\.y == 0|block == 0 && .*)\)", "if (true)"),
 )
 ATOMIC = re.compile(r"g_atomic_(\w+)\(&(.*\]), (\w+)\);")
 IN_TEAMS = (

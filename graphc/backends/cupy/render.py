@@ -6,6 +6,7 @@ After the parameters of the loop IR come those of layout.py.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Sequence
 from functools import cached_property
 from math import prod
@@ -61,7 +62,10 @@ COMBINES = {
 
 # The first of the block's threads in a layout, which does what is done once a team.
 FIRST = {TEAMS: "threadIdx.x == 0", COLUMNS: "on && threadIdx.y == 0"}
-ONE = "blockIdx.x == 0 && threadIdx.x == 0 && threadIdx.y == 0"
+ONE = "block == 0 && threadIdx.x == 0 && threadIdx.y == 0"
+
+# What a body calls its place in the grid, and what that is of a kernel that has a launch of its own.
+PLACE = {"block": "blockIdx.x", "blocks": "gridDim.x"}
 
 
 def render(kernel: GpuKernel, layout: Layout, name: str) -> str:
@@ -81,7 +85,7 @@ def render_alone(kernels: Sequence[tuple[GpuKernel, Layout]], name: str) -> str:
         for kind, own in renderer.parameters:
             parameters.append(f"{kind}p{len(parameters)}")
             lines.append(f"    {kind}{own} = {parameters[-1].removeprefix(kind)};")
-        lines += [f"  {line}" for line in renderer.body]
+        lines += [f"  {line}" for line in (*place(renderer.body), *renderer.body)]
         lines.append("  }")
     threads = prod(kernels[0][0].block)
     shared = max(renderer.shared_bytes for renderer in renderers)
@@ -92,6 +96,13 @@ def _head(name: str, threads: int, parameters: Sequence[str], shared_bytes: int)
     """How a function begins.  One block a multiprocessor is enough: threads keep the registers they need."""
     head = f'extern "C" __global__ void __launch_bounds__({threads}, 1) {name}({", ".join(parameters)}) {{'
     return [head, f"  __shared__ __align__(16) char shared[{shared_bytes}];"] if shared_bytes else [head]
+
+
+def place(body: Sequence[str]) -> list[str]:
+    """The names of a block's place in the grid that a body uses."""
+    words = set(re.findall(r"\w+", "\n".join(body)))
+    names = ", ".join(f"{name} = {where}" for name, where in PLACE.items() if name in words)
+    return [f"  const unsigned int {names};"] if names else []
 
 
 def translation_unit(functions: Sequence[str]) -> str:
@@ -128,7 +139,7 @@ class _Renderer:
         """The function."""
         parameters = [kind + name for kind, name in self.parameters]
         head = _head(self.name, prod(self.mapped.block), parameters, self.shared_bytes)
-        return "\n".join([*head, f"  {self.index}", *self.body, "}"])
+        return "\n".join([*head, f"  {self.index}", *place(self.body), *self.body, "}"])
 
     @property
     def shared_bytes(self) -> int:
@@ -193,7 +204,7 @@ class _Renderer:
             self._line(f"char *row = shared + threadIdx.y * {self.layout.shared_bytes};")
         else:
             each = " + ".join(self._row_bytes(row) for row in rows)
-            self._line(f"char *row = rows + ((long long)blockIdx.x * {teams} + threadIdx.y) * ({each});")
+            self._line(f"char *row = rows + ((long long)block * {teams} + threadIdx.y) * ({each});")
         for row in rows:
             kind = C_TYPE[row.dtype]
             self._line(f"{kind} *{self.names[row]} = ({kind} *)row;")
@@ -221,12 +232,12 @@ class _Renderer:
 
     def _over_blocks(self, top: Spread) -> None:
         """What all blocks have of the totals, for the last of them."""
-        self._open("if (gridDim.x > 1) {")
+        self._open("if (blocks > 1) {")
         self._open("if (threadIdx.x == 0 && threadIdx.y == 0) {")
         for i, carry in enumerate(top.carries):
-            self._line(f"({self._parts(i, carry)})[blockIdx.x] = {self._acc(carry)};")
+            self._line(f"({self._parts(i, carry)})[block] = {self._acc(carry)};")
         self._close()
-        self._line("if (!g_is_last(ticket)) return;")
+        self._line("if (!g_is_last(ticket, blocks)) return;")
         for i, carry in enumerate(top.carries):
             self._line(f"{self._acc(carry)} = {self._together('g_grid', carry, self._parts(i, carry))};")
         self._close()
@@ -234,12 +245,13 @@ class _Renderer:
     @staticmethod
     def _parts(i: int, carry: Carry) -> str:
         """Where the blocks leave what they have of a total."""
-        return f"({C_TYPE[carry.out.dtype]} *)(parts + {i} * 8 * gridDim.x)"
+        return f"({C_TYPE[carry.out.dtype]} *)(parts + {i} * 8 * blocks)"
 
     def _together(self, function: str, carry: Carry, value: str) -> str:
         """The call of a reduction over several threads."""
         kind = C_TYPE[carry.out.dtype]
         start = "" if function in ("g_warp", "g_column") else f", {self._neutral(carry)}"
+        start += ", blocks" if function == "g_grid" else ""
         return f"{function}<{kind}, {COMBINES[carry.kind]}<{kind}>>({value}{start})"
 
     def _neutral(self, carry: Carry) -> str:
@@ -278,7 +290,7 @@ class _Renderer:
         k, total = self._counter(s)
         wide, high = self.mapped.block
         thread = "threadIdx.x" if high == 1 else f"threadIdx.y * {wide} + threadIdx.x"
-        start, step = f"(ix)blockIdx.x * {wide * high} + {thread}", f"(ix)gridDim.x * {wide * high}"
+        start, step = f"(ix)block * {wide * high} + {thread}", f"(ix)blocks * {wide * high}"
         if not self.layout.alone and len(s.body) <= MOST_UNROLLED and not any(isinstance(x, Loop) for x in s.body):
             self._line("#pragma unroll 4")  # so that four iterations wait for memory together
         self._open(f"for (ix {k} = {start}; {k} < {total}; {k} += {step}) {{")
@@ -286,8 +298,8 @@ class _Renderer:
 
     def _teams(self, s: Spread) -> None:
         k, total = self._counter(s)
-        start = "(ix)blockIdx.x * blockDim.y + threadIdx.y"
-        self._open(f"for (ix {k} = {start}; {k} < {total}; {k} += (ix)gridDim.x * blockDim.y) {{")
+        start = "(ix)block * blockDim.y + threadIdx.y"
+        self._open(f"for (ix {k} = {start}; {k} < {total}; {k} += (ix)blocks * blockDim.y) {{")
         self._decompose(s.axes, k)
 
     def _lanes(self, s: Spread) -> None:
@@ -298,8 +310,8 @@ class _Renderer:
     def _columns(self, s: Spread) -> None:
         k, total = self._counter(s)
         self._line(f"const ix across = ({total} + 31) / 32;")
-        start = "across ? blockIdx.x % across : 0"  # of no columns there may still be a total
-        self._open(f"for (ix b = {start}; b < across; b += gridDim.x < across ? gridDim.x : across) {{")
+        start = "across ? block % across : 0"  # of no columns there may still be a total
+        self._open(f"for (ix b = {start}; b < across; b += blocks < across ? blocks : across) {{")
         self._line(f"const bool on = b * 32 + threadIdx.x < {total};")
         self._line(f"const ix {k} = on ? b * 32 + threadIdx.x : {total} - 1;  // all threads meet in reductions")
         self._decompose(s.axes, k)

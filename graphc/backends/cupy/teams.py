@@ -69,21 +69,22 @@ template <class T, T combine(T, T)> __device__ inline T g_column(T x) {
 }
 
 // Over the grid: true in the last block that ends.
-__device__ inline bool g_is_last(unsigned int *ticket) {
+__device__ inline bool g_is_last(unsigned int *ticket, unsigned int blocks) {
   __shared__ bool last;
   __threadfence();
   __syncthreads();
-  if (threadIdx.x == 0 && threadIdx.y == 0) last = atomicInc(ticket, gridDim.x - 1) == gridDim.x - 1;
+  if (threadIdx.x == 0 && threadIdx.y == 0) last = atomicInc(ticket, blocks - 1) == blocks - 1;
   __syncthreads();
   if (last) __threadfence();
   return last;
 }
 
 // What every block left, reduced; all threads of the block get the result.
-template <class T, T combine(T, T)> __device__ inline T g_grid(const volatile T *parts, T neutral) {
+template <class T, T combine(T, T)>
+__device__ inline T g_grid(const volatile T *parts, T neutral, unsigned int blocks) {
   T x = neutral;
   int thread = threadIdx.y * blockDim.x + threadIdx.x;
-  for (int i = thread; i < gridDim.x; i += blockDim.x * blockDim.y) x = combine(x, parts[i]);
+  for (int i = thread; i < blocks; i += blockDim.x * blockDim.y) x = combine(x, parts[i]);
   return g_block<T, combine>(x, neutral);
 }
 """
