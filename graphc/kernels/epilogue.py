@@ -9,8 +9,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import replace
 
 from graphc.kernels import loopir
 from graphc.kernels.launch import Launch
@@ -33,40 +33,36 @@ from graphc.kernels.nests import nest_of
 from graphc.kernels.plan import Plan
 from graphc.kernels.product import element
 from graphc.kernels.shapes import Shapes
-from graphc.kernels.steps import Product
+from graphc.kernels.steps import Product, Step
 from graphc.kernels.uses import Uses
 
 
-@dataclass(frozen=True)
-class Epilogue:
-    """A product that is computed where it is read; product: its position; launch: what does both."""
+def with_epilogues(plan: Plan, is_own: Callable[[Product], bool], fixed: Collection[int] = ()) -> list[Step | None]:
+    """The steps of a plan; those that read a product compute it, if they can, and None is where it was.
 
-    product: int
-    launch: Launch
-
-
-def epilogues(plan: Plan, uses: Uses) -> dict[int, Epilogue]:
-    """The steps that can compute the product they read, by their position."""
-    found: dict[int, Epilogue] = {}
+    is_own: whether a product is not a library's; fixed: the positions of steps that stay what they are.
+    """
+    steps: list[Step | None] = list(plan.steps)
+    uses = Uses(plan)
     results = set(map(uses.home, plan.results))
     for position, product in enumerate(plan.steps):
-        if not isinstance(product, Product):
+        if not isinstance(product, Product) or not is_own(product):
             continue
-        (out,) = product.node.outputs
-        readers = uses.of[uses.home(out)] - {position}
-        if len(readers) != 1 or uses.home(out) in results:
+        made = uses.home(product.node.outputs[0])
+        readers = uses.of[made] - {position}
+        if len(readers) != 1 or made in results:
             continue
         (reader,) = readers
         step = plan.steps[reader]
-        factors = (product.x.base, product.y.base)
-        if reader < position or reader in found or not isinstance(step, Launch):
+        if reader < position or reader in fixed or step is not steps[reader] or not isinstance(step, Launch):
             continue
+        factors = (product.x.base, product.y.base)
         if not uses.stay(position, factors, reader) or uses.rewritten(factors, position + 1, reader):
             continue
-        launch = joined(product, step, plan.shapes)
-        if launch is not None:
-            found[reader] = Epilogue(position, launch)
-    return found
+        both = joined(product, step, plan.shapes)
+        if both is not None:
+            steps[position], steps[reader] = None, both
+    return steps
 
 
 SIMPLE = Let | Load | Number | Position | Extent | Store | Accumulate

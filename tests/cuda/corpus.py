@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
 from itertools import chain
 from typing import Any
@@ -24,6 +24,7 @@ from graphc.backends.cupy.programs import Programs
 from graphc.backends.cupy.render import render_alone
 from graphc.kernels import map_gpu
 from graphc.kernels.drafts import kernel_ops
+from graphc.kernels.epilogue import with_epilogues
 from graphc.kernels.gpuir import GpuKernel, walk
 from graphc.kernels.interpret import Refused, interpret
 from graphc.kernels.loopir import (
@@ -47,6 +48,8 @@ from graphc.kernels.loopir import (
 )
 from graphc.kernels.map_gpu import ALONE
 from graphc.kernels.plan import Plan, plan
+from graphc.kernels.product import multiplied
+from graphc.kernels.steps import Product
 from graphc.ops.elementwise import mul, sub
 from graphc.tensor import nnet
 from tests.cuda.play import Array, Script, Step
@@ -63,7 +66,16 @@ COLUMNS = [
             "float32 float32"),
     Program("narrow_integers", "nm nm", lambda x, y: [x.max(axis=0), (x * y).max(axis=1), y.min()], "int16 uint8"),
 ]  # fmt: skip
-CORPUS = (*PROGRAMS, *COLUMNS)
+# Products of matrices, which a library has on the CPU; with what is done with them.
+PRODUCTS = [
+    Program("product", "nm mn", T.dot),
+    Program("product_of_transposed", "nm mn", lambda x, y: T.dot(x.T, y.T), "float32 float32"),
+    Program("layer", "mn nm m", lambda x, y, z: T.tanh(T.dot(x, y) + z), "float32 float32 float32"),
+    Program("layer_back", "mn mn mm", lambda x, y, z: [(d := T.dot(x, y.T) * (z > 0)), d.sum(axis=0)]),
+    Program("product_is_added", "nm nm mm", lambda x, y, z: z - 0.5 * T.dot(x.T, y)),
+    Program("product_of_products", "nm mn mn", lambda x, y, z: T.exp(T.dot(T.dot(x, y), z.T))),
+]
+CORPUS = (*PROGRAMS, *COLUMNS, *PRODUCTS)
 BY_NAME = {program.name: program for program in CORPUS}
 
 PROCESSORS, BLOCKS = 3, 1  # so few that each thread has several iterations
@@ -131,7 +143,18 @@ def plan_of(program: Program, ones: str) -> Plan:
     """The plan of a program where the sizes of some letters are 1."""
     f = program.function("numpy")
     f(*program.values(**dict.fromkeys(ones, 1)))
-    return plan(f.schedule, kernel_ops(spelling.spells), windows=False)
+    return of_kernels(plan(f.schedule, kernel_ops(spelling.spells), windows=False))
+
+
+def of_kernels(made: Plan) -> Plan:
+    """A plan whose products are kernels, together with what reads them where that can be."""
+    steps = with_epilogues(made, lambda _: True)
+    kept = [(step, when) for step, when in zip(steps, made.whens, strict=True) if step is not None]
+    return replace(
+        made,
+        steps=tuple(multiplied(step, made.shapes) if isinstance(step, Product) else step for step, _ in kept),
+        whens=tuple(when for _, when in kept),
+    )
 
 
 def sizes_of(program: Program, **sizes: int) -> dict[str, int]:

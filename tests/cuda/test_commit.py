@@ -11,19 +11,24 @@ import pytest
 import graphc.tensor as T
 from benchmarks.native import FLOAT32_MLP, mlp_data, mlp_function
 from graphc import config, function, shared
+from graphc.backends.cupy import walk
 from graphc.backends.cupy.chosen import standing_in
 from graphc.backends.cupy.commands import Multiply, RunKernel
 from graphc.ifelse import ifelse
 from tests.cuda.host_device import HostDevice, compiler
+from tests.cuda.play import close
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="g++ compiles the kernels for the CPU")
 
-N = 140  # products of such matrices are cuBLAS's, and one block does not run all
+N = 140  # one block does not run all
+FEW = 1 << 15  # products of no more multiplications would still be our own
 RATE = 0.01
+ULPS = 256  # of the largest element: sums of N products in other orders, over a few steps
 
 Updates = Callable[[Any, Any, Any, Any], dict[Any, Any]]
 
-# Of matrices w and v, given matrices x and y: the updates, and how many products and kernels run in the commit.
+# Of matrices w and v, given matrices x and y: the updates, and how many products and kernels run in the commit, if
+# products are cuBLAS's; if they are our own, those products are kernels too.
 CASES: dict[str, tuple[Updates, tuple[int, int]]] = {
     "a step": (lambda w, v, x, y: {w: w - RATE * T.dot(x.T, y)}, (1, 0)),
     "a step up": (lambda w, v, x, y: {w: T.dot(x, y.T) * RATE + w}, (1, 0)),
@@ -58,11 +63,25 @@ def counted(f: Any) -> tuple[int, int]:
     return tuple(sum(isinstance(c, kind) for c in commits) for kind in (Multiply, RunKernel))  # type: ignore[return-value]
 
 
+@pytest.fixture
+def library(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Products are cuBLAS's."""
+    monkeypatch.setattr(walk, "MOST_OWN", FEW)
+
+
 @pytest.mark.parametrize("checked", [False, True], ids=["", "checked"])
 @pytest.mark.parametrize("arguments", ["host", "device", "live"])
 @pytest.mark.parametrize("case", CASES)
-def test_updates_are_those_of_numpy(device: HostDevice, case: str, arguments: str, checked: bool) -> None:
+def test_updates_are_those_of_numpy(
+    device: HostDevice, case: str, arguments: str, checked: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Also where an argument is the very memory that is replaced, and if something is checked before."""
+    for most in (FEW, walk.MOST_OWN):
+        monkeypatch.setattr(walk, "MOST_OWN", most)
+        updated(device, case, arguments, checked, is_own=most > FEW)
+
+
+def updated(device: HostDevice, case: str, arguments: str, checked: bool, is_own: bool) -> None:
     rng = np.random.default_rng(0)
     a, b, start = rng.normal(size=(3, N, N))
     made: list[Any] = []
@@ -82,10 +101,12 @@ def test_updates_are_those_of_numpy(device: HostDevice, case: str, arguments: st
         wanted = reference(w.get_value() if arguments == "live" else a, b, [1, 2])
         found = f(*given, [1, 2])
         for got, want in zip(found, wanted, strict=True):
-            np.testing.assert_allclose(getattr(got, "get", lambda got=got: got)(), want, rtol=1e-12, atol=1e-12)
+            assert close(np.asarray(getattr(got, "get", lambda got=got: got)()), want, ULPS)
         for got, want in zip((w, v), expected, strict=True):
-            np.testing.assert_allclose(got.get_value(), want.get_value(), rtol=1e-12, atol=1e-12)
+            assert close(got.get_value(), want.get_value(), ULPS)
     products, kernels = CASES[case][1]
+    if is_own:
+        products, kernels = 0, kernels + products if kernels >= 0 else -1
     assert counted(f)[0] == products
     assert kernels < 0 or counted(f)[1] == kernels
     before = w.get_value(), v.get_value()
@@ -111,6 +132,7 @@ def test_new_values_are_where_the_old_ones_were(device: HostDevice) -> None:
     np.testing.assert_array_equal(mine.get(), np.eye(N), "a function does not write into the user's memory")
 
 
+@pytest.mark.usefixtures("library")
 @pytest.mark.parametrize("precision", ["highest", "tf32"])
 def test_tf32_only_when_asked_for(device: HostDevice, precision: str) -> None:
     """Of products that are added too, in recordings, and of those that are told one by one."""
@@ -128,16 +150,29 @@ def test_tf32_only_when_asked_for(device: HostDevice, precision: str) -> None:
 
 
 def test_the_nodes_of_a_training_step(device: HostDevice) -> None:
-    """784-512-512-10, batch 128: eight products, of which three go straight into the weights."""
-    x, y, start = mlp_data(FLOAT32_MLP, 128)
-    f = mlp_function(start, {"backend": "cupy"})
-    given = device.asarray(x), device.asarray(y)
+    """784-512-512-10, batch 128: products are kernels, together with what reads them; updates run in the commit."""
+    f, given = training_step(device)
     for _ in range(2):
         f(*given)
-    made = instance_of(f)
-    assert sum(isinstance(c, Multiply) for c in made.commands) == 5
-    assert counted(f) == (3, 3)
+    assert not any(isinstance(c, Multiply) for c in instance_of(f).commands)
+    assert counted(f) == (0, 6)
     assert f._latest.executable.nodes <= MOST_NODES
 
 
-MOST_NODES = 21
+@pytest.mark.usefixtures("library")
+def test_the_products_of_a_training_step(device: HostDevice) -> None:
+    """Eight products of the library, of which three go straight into the weights."""
+    f, given = training_step(device)
+    for _ in range(2):
+        f(*given)
+    assert sum(isinstance(c, Multiply) for c in instance_of(f).commands) == 5
+    assert counted(f) == (3, 3)
+
+
+def training_step(device: HostDevice) -> tuple[Any, tuple[Any, Any]]:
+    """A step of a network, and its arguments on the device."""
+    x, y, start = mlp_data(FLOAT32_MLP, 128)
+    return mlp_function(start, {"backend": "cupy"}), (device.asarray(x), device.asarray(y))
+
+
+MOST_NODES = 18

@@ -10,7 +10,20 @@ import numpy as np
 import pytest
 
 from graphc.backends.cupy.launches import Prepared
-from graphc.kernels.gpuir import COLUMNS, GRID, LANES, SPLIT, STRIDES, TEAMS, GpuKernel, Spread, Sync, walk
+from graphc.kernels.gpuir import (
+    COLUMNS,
+    GRID,
+    LANES,
+    SPLIT,
+    STAGES,
+    STRIDES,
+    TEAMS,
+    TILES,
+    GpuKernel,
+    Spread,
+    Sync,
+    walk,
+)
 from graphc.kernels.interpret import Refused
 from graphc.kernels.launch import Launch, Memory
 from graphc.kernels.loopir import Accumulate, Kernel, Load, Loop, Require, Statement, Store, Value, defines, uses
@@ -38,6 +51,7 @@ GOLDEN = {
     "gather": "long rows",
     "scatter": "wide",
     "chained_rows": "short rows in memory",
+    "layer_back": "large",
 }
 
 
@@ -201,6 +215,10 @@ def test_an_array_that_is_added_to_once_is_not_filled_before() -> None:
     assert not any(isinstance(s, Accumulate) for s in walk(launch.kernel.body))
 
 
+# Which loops may be inside of which.
+ALLOWED: dict[str, set[str]] = {GRID: set(), TEAMS: {LANES}, COLUMNS: {STRIDES, SPLIT}, TILES: {STAGES}}
+
+
 @pytest.mark.parametrize("program", CORPUS, ids=str)
 def test_a_block_is_made_of_warps_and_each_statement_is_there(program: Program) -> None:
     for call, kernel in mapped(program, n=31, m=17):
@@ -209,10 +227,10 @@ def test_a_block_is_made_of_warps_and_each_statement_is_there(program: Program) 
         assert wide * high <= 1024
         tops = [s for s in kernel.body if isinstance(s, Spread)]
         assert len(tops) <= 1
-        assert {s.over for s in tops} <= {GRID, TEAMS, COLUMNS}
+        assert {s.over for s in tops} <= ALLOWED.keys()
         assert bool(kernel.finish) <= bool(tops and tops[0].carries)
         inner = {s.over for top in tops for s in walk(top.body) if isinstance(s, Spread)}
-        assert inner <= {GRID: set(), TEAMS: {LANES}, COLUMNS: {STRIDES, SPLIT}}[tops[0].over if tops else GRID]
+        assert inner <= ALLOWED[tops[0].over if tops else GRID]
         known = set(kernel.kernel.scalars)
         values_are_defined(kernel.body, known, call)
         values_are_defined(kernel.finish, known, call)

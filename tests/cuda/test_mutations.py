@@ -20,6 +20,7 @@ from graphc.backends.cupy.launches import Prepared
 from graphc.backends.cupy.prelude import prelude, used
 from graphc.backends.cupy.render import COMBINES
 from graphc.backends.cupy.teams import TEAMS
+from graphc.backends.cupy.tiles import TILES
 from tests.cuda.corpus import (
     BY_NAME,
     CORPUS,
@@ -54,6 +55,9 @@ SELECTED = {
     "gather": ("plain",),
     "scatter": ("plain",),
     "small_integers": ("plain",),
+    "product": ("plain",),
+    "layer": ("plain",),
+    "product_of_transposed": ("plain",),
 }
 
 AT_ONCE = 150  # mutants in one source
@@ -79,9 +83,24 @@ IN_TEAMS = (
     ("half of it", r"blockDim\.y >> 1", "blockDim.y >> 2"),
     ("all threads", r"if \(threadIdx\.x == 0 && threadIdx\.y == 0\)", "if (true)"),
 )
+IN_TILES = (
+    ("no barrier", r"__syncthreads\(\);", ";"),
+    ("one more", r"i < rows(?= && j)", "i <= rows"),
+    ("one more", r"(?<=rows && )j < columns", "j <= columns"),
+    ("no bound", r"i < rows && k < terms \? (.*) : T\(0\)", r"\1"),
+    ("no bound", r"l < terms && j < columns \? (.*) : T\(0\)", r"\1"),
+    ("one less", r"start < terms; ", "start + depth < terms; "),
+    ("one less", r"start \+ depth < terms\)", "start + 2 * depth < terms)"),
+    ("one more", r"tile < count", "tile <= count"),
+    ("a part less", r" \+ at\[3072\]", ""),
+)
+
+# Functions that kernels share, how they are changed, and the calls that run them.
+SHARED = ((TEAMS, IN_TEAMS, WITH_TEAMS), (TILES, IN_TILES, r"(product|layer).* plain"))
 
 # Mutants that do what they should: a pattern of their names, and why.
 EQUIVALENT = {
+    r"g_tiles: one more 0 in for \(ix tile = ": "a tile more, which is outside of the matrix",
     r"one more in for \(ix b = ": "one more turn of columns in which all threads are off",
     r"no fence ": "here memory is the same for all threads at once",
     r"column_sum .*long columns: not atomic": "only other blocks add to the place, and here blocks run one after "
@@ -151,22 +170,25 @@ def changes(line: str) -> Iterator[tuple[str, str]]:
         yield "not atomic", ATOMIC.sub(lambda _: f"{place} = {combined};", line)
 
 
-def teams_mutants(every: Calls) -> Iterator[Mutant]:
-    """Of the functions for teams each change, with some kernels that have teams."""
-    found = [call for call in every if re.search(WITH_TEAMS, call[0])]
-    kernels = {name: launch.source(f"kernel_{i}") for i, (name, launch) in enumerate(all_kernels(found).items())}
-    numbers = {name: f"kernel_{i}" for i, name in enumerate(kernels)}
-    for what, pattern, new in IN_TEAMS:
-        for count, place in enumerate(re.finditer(pattern, TEAMS)):
-            changed = TEAMS[: place.start()] + place.expand(new) + TEAMS[place.end() :]
-            function = re.findall(r"inline \w+ (g_\w+)\(", TEAMS[: place.start()])[-1]
-            line = TEAMS[TEAMS.rfind("\n", 0, place.start()) + 1 : TEAMS.find("\n", place.end())].strip()
-            using = {name: text for name, text in kernels.items() if reaches(function, text)}
-            played = [m for _, m, _ in found if any(step.name in using for step in m.steps)]
-            for name in using:
-                played = [renamed(m, name, numbers[name]) for m in played]
-            source = "\n".join([changed, *using.values()])
-            yield Mutant(f"{function}: {what} {count} in {line}", source, tuple(played))
+def shared_mutants(every: Calls) -> Iterator[Mutant]:
+    """Of the functions that kernels share each change, with some kernels that call them."""
+    for whole, mutations, of_calls in SHARED:
+        found = [call for call in every if re.search(of_calls, call[0])]
+        kernels = {name: launch.source(f"kernel_{i}") for i, (name, launch) in enumerate(all_kernels(found).items())}
+        numbers = {name: f"kernel_{i}" for i, name in enumerate(kernels)}
+        for what, pattern, new in mutations:
+            places = list(re.finditer(pattern, whole))
+            assert places, pattern
+            for count, place in enumerate(places):
+                changed = whole[: place.start()] + place.expand(new) + whole[place.end() :]
+                function = re.findall(r"inline \w+ (g_\w+)\(", whole[: place.start()])[-1]
+                line = whole[whole.rfind("\n", 0, place.start()) + 1 : whole.find("\n", place.end())].strip()
+                using = {name: text for name, text in kernels.items() if reaches(function, text)}
+                played = [m for _, m, _ in found if any(step.name in using for step in m.steps)]
+                for name in using:
+                    played = [renamed(m, name, numbers[name]) for m in played]
+                source = "\n".join([changed, *using.values()])
+                yield Mutant(f"{function}: {what} {count} in {line}", source, tuple(played))
 
 
 def all_kernels(found: Calls) -> dict[str, Prepared]:
@@ -287,8 +309,8 @@ def check(tmp_path: Path) -> Callable[[Calls, Sequence[Mutant]], list[Mutant]]:
 
 def test_every_mutant_is_noticed(check: Any) -> None:
     found = selected()
-    left = check(found, [*kernel_mutants(found), *teams_mutants(found)])
-    names = [m.name for m in [*kernel_mutants(found), *teams_mutants(found)]]
+    left = check(found, [*kernel_mutants(found), *shared_mutants(found)])
+    names = [m.name for m in [*kernel_mutants(found), *shared_mutants(found)]]
     patterns = [p for p in EQUIVALENT if any(re.search(p, name) for name in names)]
     noticed = [p for p in patterns if not any(re.search(p, m.name) for m in left)]
     assert not noticed, f"these are not equivalent: {noticed}"

@@ -26,6 +26,7 @@ from graphc.backends.cupy import nvrtc
 from graphc.backends.cupy.prelude import PRELUDE, prelude, used
 from graphc.backends.cupy.spelling import C_TYPE, accumulate, combine, known, number, spell, spells
 from graphc.backends.cupy.teams import TEAMS
+from graphc.backends.cupy.tiles import TILES
 from graphc.backends.llvm import spelling as llvm
 from graphc.evaluate import value_of
 from graphc.graph.op import Op
@@ -356,7 +357,7 @@ def test_the_prelude_holds_what_is_used_and_what_that_uses() -> None:
 
 
 def test_each_function_of_the_prelude_is_used_by_a_case() -> None:
-    by_kernels = {name for name, text in PRELUDE.items() if text in TEAMS}  # test_kernels.py runs those
+    by_kernels = {name for name, text in PRELUDE.items() if text in TEAMS + TILES}  # test_kernels.py runs those
     assert used(source()) | by_kernels == PRELUDE.keys()
 
 

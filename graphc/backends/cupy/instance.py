@@ -23,13 +23,12 @@ from graphc.backends.cupy.walk import Walk
 from graphc.graph.variable import Constant, Variable
 from graphc.kernels.commit import Addition, in_commit
 from graphc.kernels.copies import copying
-from graphc.kernels.epilogue import epilogues, joined
+from graphc.kernels.epilogue import joined, with_epilogues
 from graphc.kernels.gpuir import walk
 from graphc.kernels.launch import Launch
 from graphc.kernels.map_gpu import ALONE
 from graphc.kernels.plan import Plan
 from graphc.kernels.steps import Key, Product, Step, read_by
-from graphc.kernels.uses import Uses
 
 # A function of no more kernels and iterations than these is run by one block: it takes less time than a launch.
 MOST_KERNELS = 40
@@ -187,23 +186,20 @@ class Instance(Walk):
 
     def _join(self) -> None:
         """Products become part of the steps that read them: of a kernel, if they are our own, or of an addition."""
+        self.steps = with_epilogues(self.plan, self.is_own, self._updates)
         for position, update in self._updates.items():
             if update.addition is None:
                 continue
             product, step = self.plan.steps[update.addition.product], self.plan.steps[position]
             assert isinstance(product, Product)
             assert isinstance(step, Launch)
-            if self.is_own(product):
-                both = joined(product, step, self.plan.shapes)
-                if both is not None:
-                    self.steps[position], self.steps[update.addition.product] = both, None
+            if not self.is_own(product):
+                self._added[position] = update.addition
+            elif (both := joined(product, step, self.plan.shapes)) is not None:
+                self.steps[position] = both
             else:
-                self._added[position], self.steps[update.addition.product] = update.addition, None
-        for position, epilogue in epilogues(self.plan, Uses(self.plan)).items():
-            product = self.plan.steps[epilogue.product]
-            assert isinstance(product, Product)
-            if position not in self._updates and self.is_own(product):
-                self.steps[position], self.steps[epilogue.product] = epilogue.launch, None
+                continue
+            self.steps[update.addition.product] = None
 
     def _add(self, addition: Addition, target: Address) -> None:
         """A product that is added to an old value."""

@@ -339,7 +339,7 @@ class _Renderer:
         kind = C_TYPE[found.total.out.dtype]
         by_terms = ", ".join("true" if load.index[-1] is k else "false" for load in (found.x, found.y))
         sizes = ", ".join(f"(ix){self._product(axis.sizes)}" for axis in found.axes)
-        self._open(f"g_tiles<{kind}, {by_terms}>(shared, blockIdx.x, gridDim.x, {sizes},")
+        self._open(f"g_tiles<{kind}, {by_terms}>(shared, block, blocks, {sizes},")
         for load, (one, other) in ((found.x, (i, k)), (found.y, (k, j))):
             names = f"ix {self.names[one]}, ix {self.names[other]}"
             self._line(f"[&]({names}) {{ return {self._access(load.array, load.index)}; }},")

@@ -77,18 +77,17 @@ __device__ inline void g_tiles(char *shared, unsigned block, unsigned blocks, ix
       __syncthreads();
       if (start + depth < terms) fetch(start + depth);
       for (int k = part * (depth / 4); k < (part + 1) * (depth / 4); k += 4) {
-        g_four<T> a[4], b[4];
+        g_four<T> a[4];
 #pragma unroll
-        for (int m = 0; m < 4; ++m) {
-          a[m] = *(const g_four<T> *)(left + (row + 8 * m) * wide + k);
-          b[m] = *(const g_four<T> *)(right + (k + m) * high + column);
-        }
+        for (int m = 0; m < 4; ++m) a[m] = *(const g_four<T> *)(left + (row + 8 * m) * wide + k);
 #pragma unroll
-        for (int n = 0; n < 4; ++n)
+        for (int n = 0; n < 4; ++n) {
+          const g_four<T> b = *(const g_four<T> *)(right + (k + n) * high + column);
 #pragma unroll
           for (int m = 0; m < 4; ++m)
 #pragma unroll
-            for (int c = 0; c < 4; ++c) sums[m][c] = g_fma(a[m].at[n], b[n].at[c], sums[m][c]);
+            for (int c = 0; c < 4; ++c) sums[m][c] = g_fma(a[m].at[n], b.at[c], sums[m][c]);
+        }
       }
       __syncthreads();
     }
