@@ -43,7 +43,7 @@ def planned(program: Program) -> Plan:
     return plan(f.schedule, kernel_ops(spelling.spells), windows=False)
 
 
-@pytest.mark.parametrize(("program", "joined", "left"), CASES, ids=[str(p) for p, *_ in CASES])
+@pytest.mark.parametrize("program, joined, left", CASES, ids=[str(p) for p, *_ in CASES])
 @pytest.mark.parametrize("sizes", [{}, {"n": 1, "m": 1, "k": 1}, {"m": 0}, {"n": 0}], ids=str)
 def test_a_product_is_computed_where_it_is_read(program: Program, joined: int, left: int, sizes: Any) -> None:
     before = planned(program)
