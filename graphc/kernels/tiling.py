@@ -74,8 +74,12 @@ def tiled(nest: Nest) -> Spread:
 
 def of_tiles(s: Spread) -> Tiling:
     """How a loop over tiles is a product."""
-    (staged,) = (x for x in s.body if isinstance(x, Spread))
-    loop = Loop(staged.axes[0], staged.body, staged.carries)  # type: ignore[arg-type]
-    found = tiling(Nest(s.axes, tuple(loop if x is staged else x for x in s.body), ()))  # type: ignore[arg-type]
+    body: list[Statement] = []
+    for x in s.body:
+        if isinstance(x, Spread):
+            x = Loop(x.axes[0], tuple(y for y in x.body if isinstance(y, Load | Let)), x.carries)
+        assert isinstance(x, Statement)
+        body.append(x)
+    found = tiling(Nest(s.axes, tuple(body), ()))
     assert found is not None
     return found
