@@ -20,6 +20,7 @@ from graphc.kernels.drafts import written_shape
 from graphc.kernels.fuse import Fuser
 from graphc.kernels.groups import Decide, Group, Item, Single
 from graphc.kernels.joining import is_joined, joined
+from graphc.kernels.kept import with_rows
 from graphc.kernels.launch import Launch, Memory
 from graphc.kernels.loopir import Kernel
 from graphc.kernels.regions import regions
@@ -95,18 +96,26 @@ def plan(
     fuses: bool = True,
     assumes: bool = True,
     windows: bool = True,
+    rows: bool = False,
 ) -> Plan:
     """The plan of a schedule, given which nodes can be part of a kernel.
 
     fuses: whether several nodes may share a kernel; assumes: whether sizes may be taken to be equal (`Shapes`);
-    windows: whether neighbouring rows that must be in memory are used where they are, and not copied.
+    windows: whether neighbouring rows that must be in memory are used where they are, and not copied; rows: whether
+    what is gathered is kept in a row if it is read again (`kept.py`).
     """
-    return _Planner(schedule, fits, fuses, assumes, windows).run()
+    return _Planner(schedule, fits, fuses, assumes, windows, rows).run()
 
 
 class _Planner:
     def __init__(
-        self, schedule: Schedule, fits: Callable[[Apply], bool], fuses: bool, assumes: bool, has_windows: bool
+        self,
+        schedule: Schedule,
+        fits: Callable[[Apply], bool],
+        fuses: bool,
+        assumes: bool,
+        has_windows: bool,
+        keeps_rows: bool,
     ) -> None:
         self.schedule = schedule
         self.graph: FunctionGraph = schedule.graph
@@ -114,6 +123,7 @@ class _Planner:
         self._fits = fits
         self._fitting: dict[Apply, bool] = {}
         self.has_windows = has_windows
+        self.keeps_rows = keeps_rows
         self.windows: set[Apply] = set()
         self.sizes: list[Variable] = []
         """The sizes of all arrays."""
@@ -403,7 +413,8 @@ class _Planner:
                 self._emit(Assumed(n, m))
             if isinstance(member.node.op, IncSubtensor) and member.closed:
                 self._prepared(member.node)
-        self._emit(lower(group, self.shapes, wanted, self.templates))
+        launch = lower(group, self.shapes, wanted, self.templates)
+        self._emit(with_rows(launch) if self.keeps_rows else launch)
         for x in wanted:
             if x.ndim:
                 self._make(x)

@@ -270,7 +270,7 @@ class LlvmExecutable:
     def _general(self) -> LlvmExecutable:
         """The same schedule without assumptions."""
         fits = kernel_ops(spells)
-        plan = make_plan(self.schedule, fits, assumes=False)
+        plan = make_plan(self.schedule, fits, assumes=False, rows=True)
         return LlvmExecutable(self.schedule, plan, self.target, threads=self.threads)
 
     @cached_property

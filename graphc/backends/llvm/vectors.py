@@ -386,7 +386,20 @@ class VectorRenderer(ScalarRenderer):
             return self.b.splat(self._load(row, Kind(array.dtype)), vector.lanes)
         if _is_row(index, vector.axis):
             return self._load(self._along(row, vector.at, array), kind, vector.mask)
+        if vector.mask is None:
+            return self._picked(array, index, row, vector)
         return self._gather(self._scattered(array, index, row, vector), kind, vector)
+
+    def _picked(self, array: Array, index: tuple[Index, ...], row: str, vector: Vector) -> Value:
+        """Elements at equal distances, each by a load of its own: half the time of one instruction for all of them."""
+        stored = Kind(MEMORY.get(array.dtype, array.dtype), vector.lanes)
+        distance = self._distance(array, index, vector.axis)
+        at, value = self.b.mul(vector.at, distance), Value("undef", stored)
+        for lane in range(vector.lanes):
+            element = self._load(self._along(row, at, array), Kind(stored.dtype))
+            value = self.b.let(stored, f"insertelement {value}, {element}, i64 {lane}")
+            at = self.b.add(at, distance)
+        return self._from_memory(value, Kind(array.dtype, vector.lanes))
 
     def _vector_store(self, array: Array, index: tuple[Index, ...], row: str, value: Value, vector: Vector) -> None:
         if _is_row(index, vector.axis):
@@ -406,14 +419,19 @@ class VectorRenderer(ScalarRenderer):
         self.b.write(f"{name} = getelementptr {element}, ptr {row}, {at}")
         return name
 
+    def _distance(self, array: Array, index: tuple[Index, ...], axis: Axis) -> Value:
+        """How far apart the elements of neighbouring iterations are."""
+        found: Value | None = None
+        for d, i in enumerate(index):
+            if _axis(i) is axis:
+                step = self._stride(array, d) or Value("1", I64)
+                found = step if found is None else self.b.add(found, step)
+        assert found is not None
+        return found
+
     def _scattered(self, array: Array, index: tuple[Index, ...], row: str, vector: Vector) -> str:
         """The addresses of elements that do not lie side by side."""
-        stride: Value | None = None
-        for d, i in enumerate(index):
-            if _axis(i) is vector.axis:
-                step = self._stride(array, d) or Value("1", I64)
-                stride = step if stride is None else self.b.add(stride, step)
-        assert stride is not None
+        stride = self._distance(array, index, vector.axis)
         lanes = self.b.add(self._iota(vector.lanes), self.b.splat(vector.at, vector.lanes))
         offsets = self.b.mul(lanes, self.b.splat(stride, vector.lanes))
         name = self.b.fresh()
