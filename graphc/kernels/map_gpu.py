@@ -15,7 +15,10 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from math import prod
 
+import numpy as np
+
 from graphc.kernels.apart import apart
+from graphc.kernels.early import filled_early
 from graphc.kernels.fills import without_fills
 from graphc.kernels.gpuir import (
     COLUMNS,
@@ -71,6 +74,12 @@ LONG_COLUMNS, FEW_COLUMNS = 4096, 4096
 PARTS = 64
 """Into so many parts."""
 
+MOST_SHARED = 40 * 1024
+"""Bytes of shared memory that the rows of a block may take."""
+
+Count = Callable[[Sequence[Sequence[int | Size]]], int]
+"""How many elements some dimensions have."""
+
 
 @dataclass(frozen=True)
 class Mapped:
@@ -86,23 +95,25 @@ def mapped(kernel: Kernel, size_of: Callable[[Size], int], alone: bool = False) 
     alone: one block of the shape `ALONE` is to run it.
     """
 
-    def extent(axes: Sequence[Axis]) -> int:
-        return prod(n if isinstance(n, int) else size_of(n) for axis in axes for n in axis.sizes)
+    def count(sizes: Sequence[Sequence[int | Size]]) -> int:
+        return prod(n if isinstance(n, int) else size_of(n) for dims in sizes for n in dims)
 
     found = staged(kernel)
-    mapper = _Mapper(kernel, found.kept, extent, alone)
+    mapper = _Mapper(kernel, found.kept, count, alone)
     kernels = [launch for stage in found.stages for launch in mapper.stage(stage)]
     return Mapped(tuple(without_fills(kernels)), tuple(mapper.kept))
 
 
 class _Mapper:
-    def __init__(
-        self, kernel: Kernel, kept: tuple[Array, ...], extent: Callable[[Sequence[Axis]], int], alone: bool
-    ) -> None:
+    def __init__(self, kernel: Kernel, kept: tuple[Array, ...], count: Count, alone: bool) -> None:
         self.kernel = kernel
         self.kept = list(kept)
-        self.extent = extent
+        self.count = count
         self.alone = alone
+
+    def extent(self, axes: Sequence[Axis]) -> int:
+        """How many iterations loops have."""
+        return self.count([axis.sizes for axis in axes])
 
     def stage(self, stage: Stage) -> list[GpuKernel]:
         """The launches of one stage."""
@@ -212,9 +223,11 @@ class _Mapper:
         if not rows and by_columns(nest):  # a row lies along the lanes of a team
             body = self._team(nest, STRIDES)
             return Spread(nest.axes, COLUMNS, body, nest.carries), (WARP, 8 if columns >= FEW_COLUMNS else WARP)
-        body = self._team(nest, LANES)
         lanes = WARP if self.alone or within <= 4 * WARP else min(MOST_LANES, max(128, _power_of_two(within // 8)))
-        return Spread(nest.axes, TEAMS, body, nest.carries), (lanes, 8 if lanes == WARP else 1)
+        block = (lanes, 8 if lanes == WARP else 1)
+        if shared_bytes(row_bytes(rows, self.count), block[1]):
+            nest = filled_early(nest, rows)
+        return Spread(nest.axes, TEAMS, self._team(nest, LANES), nest.carries), block
 
     def _has_tiles(self, nest: Nest) -> bool:
         """Whether a nest is a product of matrices neither of which is much narrower than a tile."""
@@ -237,6 +250,17 @@ class _Mapper:
             if between & {s.array for s in walk((result[-1],)) if isinstance(s, Store | Accumulate)}:
                 result.append(Sync())
         return tuple([*result, Sync()] if between else result)
+
+
+def row_bytes(rows: Sequence[Array], count: Count) -> int:
+    """What the rows of a team take, each in multiples of 16 bytes."""
+    return sum(-(-count(row.sizes) * np.dtype(row.dtype).itemsize // 16) * 16 for row in rows)
+
+
+def shared_bytes(needed: int, teams: int) -> int:
+    """The bytes of shared memory for the rows of a team, given what they take; 0 if those of a block do not fit."""
+    shared = max(1 << (needed - 1).bit_length(), 256) if needed else 0
+    return shared if shared * teams <= MOST_SHARED else 0
 
 
 def _marked(statements: Sequence[Statement], axes: Sequence[Axis]) -> tuple[Statement, ...]:

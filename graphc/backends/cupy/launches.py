@@ -6,20 +6,15 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 
-import numpy as np
-
 from graphc.backends.cupy.layout import Layout, extras
 from graphc.backends.cupy.render import render
 from graphc.kernels.gpuir import COLUMNS, GRID, TILES, GpuKernel, GpuStatement, Once, Spread, walk
 from graphc.kernels.loopir import Array, Kernel, Loop, Require, Size
-from graphc.kernels.map_gpu import mapped
+from graphc.kernels.map_gpu import mapped, row_bytes, shared_bytes
 from graphc.kernels.tiling import TILE
 
 # Blocks of one multiprocessor that take iterations in turns; more would only begin later.
 BLOCKS = 8
-
-# Shared memory that the rows of a block may take.
-MOST_SHARED = 40 * 1024
 
 # Iterations and elements up to here are counted in 32 bits; a step beyond the end must fit too.
 MOST_SMALL = 2**30
@@ -84,12 +79,8 @@ class _Preparer:
 
     def run(self) -> Prepared:
         """The launch."""
-        rows = self.kernel.rows
-        needed = sum(-(-self._count(row.sizes) * np.dtype(row.dtype).itemsize // 16) * 16 for row in rows)
-        teams = self.kernel.block[1]
-        shared = max(1 << (needed - 1).bit_length(), 256) if needed else 0
-        if shared * teams > MOST_SHARED:
-            shared = 0
+        needed, teams = row_bytes(self.kernel.rows, self._count), self.kernel.block[1]
+        shared = shared_bytes(needed, teams)
         grid = self._grid()
         return Prepared(
             self.kernel,
