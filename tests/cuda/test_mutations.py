@@ -28,6 +28,7 @@ from tests.cuda.corpus import (
     PLAIN,
     WAYS,
     Way,
+    calls,
     handmade_call,
     most_elements,
     script,
@@ -36,6 +37,7 @@ from tests.cuda.corpus import (
 )
 from tests.cuda.host_device import compiler, environment
 from tests.cuda.play import Script, save
+from tests.cuda.together import alone, in_lots
 from tests.kernels.programs import Program
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="g++ was not found")
@@ -74,6 +76,13 @@ MUTATIONS = (
     ("no check", r"= ok \? (.*) : \(.*\)0;", r"= \1;"),
     ("all threads", r"if \((threadIdx\.x == 0|on && threadIdx\.y == 0|block == 0 && .*)\)", "if (true)"),
 )
+# And where kernels run beside each other.
+BESIDE = (
+    ("one more", r"(blockIdx\.x) < ", r"\1 <= "),
+    ("one less", r"(blockIdx\.x) < ", r"\1 + 1 < "),
+    ("not its block", r"block = (\S+) - end\d", r"block = \1"),
+    ("not its blocks", r"blocks = (\S+) - end\d", r"blocks = \1"),
+)
 ATOMIC = re.compile(r"g_atomic_(\w+)\(&(.*\]), (\w+)\);")
 IN_TEAMS = (
     ("no barrier", r"__syncthreads\(\);", ";"),
@@ -107,6 +116,8 @@ EQUIVALENT = {
     "another; test_mapping.py finds this race",
     r"g_is_last: no barrier 5": "the thread that takes the ticket has itself written all that its block leaves",
     r"middle_axes .*alone: no barrier .* #1$": "the two kernels around it fill different arrays",
+    r"not its block in ": "columns are taken in turns, whichever is the first",
+    r"not its blocks in ": "each thread has one iteration",
     r"(row_softmax|total_after_rows).*: one less in for \(ix i1 = ": "what is subtracted before exp does not matter",
 }
 
@@ -161,7 +172,7 @@ def kernel_mutants(found: Calls) -> Iterator[Mutant]:
 
 def changes(line: str) -> Iterator[tuple[str, str]]:
     """The changes of a line of a kernel."""
-    for what, pattern, new in MUTATIONS:
+    for what, pattern, new in (*MUTATIONS, *BESIDE):
         if re.search(pattern, line):
             yield what, re.sub(pattern, new, line)
     if found := ATOMIC.search(line):
@@ -292,6 +303,12 @@ def handmade_calls(way: Way) -> Calls:
     return [(f"{script} {way}", script, kernels) for script, kernels in played]
 
 
+def calls_beside() -> Calls:
+    """The selected programs, some calls at a time."""
+    single = [alone(call, **SIZES) for name in SELECTED for call in calls(BY_NAME[name], **SIZES)]
+    return [(f"{made} ", made, kernels) for made, kernels in in_lots(single, 3)]
+
+
 @pytest.fixture
 def check(tmp_path: Path) -> Callable[[Calls, Sequence[Mutant]], list[Mutant]]:
     """Tells which mutants nobody notices; fails if there are others than known ones."""
@@ -314,6 +331,14 @@ def test_every_mutant_is_noticed(check: Any) -> None:
     patterns = [p for p in EQUIVALENT if any(re.search(p, name) for name in names)]
     noticed = [p for p in patterns if not any(re.search(p, m.name) for m in left)]
     assert not noticed, f"these are not equivalent: {noticed}"
+
+
+def test_every_mutant_of_where_a_kernel_begins_beside_others_is_noticed(check: Any) -> None:
+    found = calls_beside()
+    mutants = [mutant for mutant in kernel_mutants(found) if re.search(r"end\d", mutant.name)]
+    left = check(found, mutants)
+    for what, *_ in BESIDE:
+        assert sum(f": {what} in" in m.name for m in mutants) > sum(f": {what} in" in m.name for m in left)
 
 
 @pytest.mark.parametrize("program", CORPUS, ids=str)

@@ -25,6 +25,10 @@ class Command(Protocol):
     def cells(self) -> tuple[Any, ...]:
         """What it depends on when it is told."""
 
+    @property
+    def written(self) -> tuple[Any, ...]:
+        """The cells of the memory that it writes, but for what commands write in any order."""
+
     def run(self, device: Device) -> None:
         """Tell a device."""
 
@@ -34,7 +38,7 @@ class RunKernel:
     """A launch; `kernel` is set once it has been compiled.
 
     parameters: the ctypes array that the driver reads; arguments: the cells it points to; work: how many iterations
-    there are in all.
+    there are in all; written: the arguments to whose memory it writes.
     """
 
     kernel: Any
@@ -43,12 +47,21 @@ class RunKernel:
     arguments: tuple[Any, ...]
     parameters: Any
     work: int
+    written: tuple[Any, ...]
 
     @classmethod
-    def of(cls, grid: int, block: tuple[int, int], arguments: tuple[Any, ...], work: int = 0) -> RunKernel:
+    def of(
+        cls,
+        grid: int,
+        block: tuple[int, int],
+        arguments: tuple[Any, ...],
+        work: int = 0,
+        written: tuple[Any, ...] = (),
+    ) -> RunKernel:
         """A launch with its parameters packed."""
         pointers = [ctypes.addressof(cell) for cell in arguments]
-        return cls(None, grid, block, arguments, (ctypes.c_void_p * max(len(pointers), 1))(*pointers), work)
+        packed = (ctypes.c_void_p * max(len(pointers), 1))(*pointers)
+        return cls(None, grid, block, arguments, packed, work, written)
 
     def with_present_addresses(self) -> RunKernel:
         """The same launch on the memory of now, whatever is written into the cells later."""
@@ -103,6 +116,11 @@ class Multiply:
         """What it depends on."""
         return (self.x.cell, self.y.cell, self.out.cell, *([] if self.old is None else [self.old]))
 
+    @property
+    def written(self) -> tuple[Any, ...]:
+        """What it writes."""
+        return (self.out.cell,)
+
     def run(self, device: Device) -> None:
         """Multiply; a sum of nothing is 0."""
         nbytes = self.out.rows * self.out.columns * (4 if self.dtype == "float32" else 8)
@@ -131,6 +149,11 @@ class Copy:
         """What it depends on."""
         return (self.target, self.source)
 
+    @property
+    def written(self) -> tuple[Any, ...]:
+        """What it writes."""
+        return (self.target,)
+
     def run(self, device: Device) -> None:
         """Copy."""
         if self.nbytes:
@@ -147,6 +170,11 @@ class Clear:
     @property
     def cells(self) -> tuple[Any, ...]:
         """What it depends on."""
+        return (self.target,)
+
+    @property
+    def written(self) -> tuple[Any, ...]:
+        """What it writes."""
         return (self.target,)
 
     def run(self, device: Device) -> None:

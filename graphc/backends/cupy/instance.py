@@ -6,6 +6,7 @@ has its place in one buffer.
 
 from __future__ import annotations
 
+import ctypes
 import math
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -14,11 +15,12 @@ from typing import Any
 import numpy as np
 
 from graphc.backends.cupy.arena import Life, aligned, packed
+from graphc.backends.cupy.beside import Piece, Room, groups, spans
 from graphc.backends.cupy.commands import Address, Command, Copy, RunKernel, address_of
 from graphc.backends.cupy.device import Buffer, Device, pointer
-from graphc.backends.cupy.launches import Prepared
+from graphc.backends.cupy.launches import Beside, Prepared
 from graphc.backends.cupy.numbers import Numbers
-from graphc.backends.cupy.programs import Programs, source, whole_source
+from graphc.backends.cupy.programs import Launched, Programs, source, whole_source
 from graphc.backends.cupy.walk import Walk
 from graphc.graph.variable import Constant, Variable
 from graphc.kernels.commit import Addition, in_commit
@@ -28,7 +30,7 @@ from graphc.kernels.gpuir import walk
 from graphc.kernels.launch import Launch
 from graphc.kernels.map_gpu import ALONE
 from graphc.kernels.plan import Plan
-from graphc.kernels.steps import Key, Product, Step, read_by
+from graphc.kernels.steps import Key, Product, Step
 
 # A function of no more kernels and iterations than these is run by one block: it takes less time than a launch.
 MOST_KERNELS = 40
@@ -42,6 +44,11 @@ FEW_COMMANDS = 3
 
 # What a kernel can be given (32764 bytes since CUDA 12.1), with room for the ends of new values.
 MOST_ARGUMENTS = 2000
+
+# What launches that run beside each other may be, all together.
+MOST_BESIDE = Room(MOST_ARGUMENTS, MOST_STATEMENTS)
+
+Groups = Sequence[Sequence[Command]]
 
 
 def instance(
@@ -84,7 +91,7 @@ class Instance(Walk):
         old: Sequence[Variable | None],
         alone: bool = False,
     ) -> None:
-        super().__init__(plan, numbers, device.processors, alone)
+        super().__init__(plan, numbers, device.processors, alone, beside=not alone)
         self.device = device
         self.programs = programs
         self.constants = constants
@@ -99,6 +106,7 @@ class Instance(Walk):
         if not alone:
             self._join()
         self._launches: list[tuple[Prepared, RunKernel]] = []
+        self._launched: list[tuple[Launched, RunKernel]] = []
         self._needs: dict[Key, tuple[Address, int]] = {}
         self._scratch: list[tuple[Address, int]] = []
         self._cleared: list[Address] = []
@@ -153,8 +161,9 @@ class Instance(Walk):
         self.commits += [Copy(target, cell, n) for i, (cell, target, n) in enumerate(new) if i not in computed]
 
     def settle(self) -> None:
-        """Memory for everything; and all kernels compiled together: each a launch of its own, or all of them in one."""
-        self._arrange()
+        """Memory for everything; and all kernels compiled together: those of a group one launch, or all of them one."""
+        before, after = self._groups(self.commands), self._groups(self.commits)
+        self._arrange([*before, *after])
         if self.alone:
             runs = [run for _, run in self._launches]
             arguments = tuple(cell for run in runs for cell in run.arguments)
@@ -162,9 +171,40 @@ class Instance(Walk):
             whole.kernel = self.programs.load_whole([p for p, _ in self._launches])
             self.commands = [whole]
             return
-        kernels = self.programs.load([p for p, _ in self._launches])
-        for (_, run), kernel in zip(self._launches, kernels, strict=True):
+        self.commands, self.commits = ([c for group in found for c in self._told(group)] for found in (before, after))
+        kernels = self.programs.load([launched for launched, _ in self._launched])
+        for (_, run), kernel in zip(self._launched, kernels, strict=True):
             run.kernel = kernel
+
+    # ---- what runs at the same time ----
+
+    def _groups(self, commands: Sequence[Command]) -> Groups:
+        """The commands in groups that run at the same time."""
+        found = groups([self._piece(command) for command in commands], MOST_BESIDE)
+        return [[commands[i] for i in group] for group in found]
+
+    def _piece(self, command: Command) -> Piece:
+        """What there is to know of a command for that."""
+        prepared = self._prepared.get(id(command))
+        room = None
+        if prepared is not None and prepared.beside is not None:
+            room = Room(1 + len(command.cells), len(list(walk(prepared.kernel.body))))
+        return Piece([*map(id, command.cells)], [*map(id, command.written)], room)
+
+    def _told(self, group: Sequence[Command]) -> Sequence[Command]:
+        """The commands of a group: one launch, if there are several."""
+        runs = [command for command in group if isinstance(command, RunKernel)]
+        launches = [self._prepared[id(run)] for run in runs]
+        if len(runs) == 1:
+            self._launched.append((launches[0], runs[0]))
+        if len(group) == 1:
+            return group
+        whole = Beside(tuple(launch.beside for launch in launches if launch.beside is not None))
+        *ends, grid = whole.ends
+        arguments = (*map(ctypes.c_uint, ends), *(cell for run in runs for cell in run.arguments))
+        made = RunKernel.of(grid, ALONE, arguments, sum(run.work for run in runs))
+        self._launched.append((whole, made))
+        return [made]
 
     # ---- the walk ----
 
@@ -244,12 +284,12 @@ class Instance(Walk):
 
     # ---- memory ----
 
-    def _arrange(self) -> None:
+    def _arrange(self, order: Groups) -> None:
         """Give everything its place in one buffer, but for what comes from outside and what is handed back."""
         fixed = [self.error, *self._cleared, *(cell for cell, _ in self._given)]
         fixed += [cell for key, (cell, _) in self._needs.items() if not key.ndim and id(cell) not in self.free]
         head = aligned(8 * len(fixed))
-        offsets, total = packed(self._lives())
+        offsets, total = packed(self._lives(order))
         tail = sum(aligned(nbytes) for _, nbytes in self._scratch)
         self._buffer: Buffer = self.device.allocate(head + total + tail)
         base = self._buffer.address
@@ -264,23 +304,15 @@ class Instance(Walk):
             at += aligned(nbytes)
         self._upload()
 
-    def _lives(self) -> dict[Key, Life]:
-        """From which step to which each array is needed; new values to the end."""
-        last = len(self.plan.steps)
+    def _lives(self, order: Groups) -> dict[Key, Life]:
+        """From which group of commands to which each array is needed; new values to the end."""
+        last = len(order)
         kept = {self.place(key) for key in self.plan.results}
-        spans: dict[Key, tuple[int, int]] = {}
-        for position, step in enumerate(self.steps):
-            end = last if position in self._updates else position
-            keys = read_by(step) if step is not None else []
-            if position in self._added:
-                keys += read_by(self.plan.steps[self._added[position].product])
-            for key in map(self.place, keys):
-                first, until = spans.get(key, (position, position))
-                spans[key] = (first, max(until, end))
+        known = spans([[self._piece(command) for command in group] for group in order])
         lives: dict[Key, Life] = {}
         for key, (cell, nbytes) in self._needs.items():
             if key.ndim and id(cell) not in self.free:
-                first, final = spans.get(key, (0, last))
+                first, final = known.get(id(cell), (0, last))
                 lives[key] = Life(nbytes, first, last if key in kept else final)
         return lives
 
@@ -317,7 +349,12 @@ class Instance(Walk):
         """The CUDA C of all kernels."""
         if self.alone:
             return whole_source([p for p, _ in self._launches], "graphc_whole")
-        return source({Programs.name(launch): launch for launch, _ in self._launches})
+        return source({Programs.name(launched): launched for launched, _ in self._launched})
+
+    @cached_property
+    def _prepared(self) -> dict[int, Prepared]:
+        """What each launch (by id) was made of."""
+        return {id(run): prepared for prepared, run in self._launches}
 
     @cached_property
     def checks(self) -> bool:

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate
 from math import prod
 
 from graphc.backends.cupy.layout import Layout, extras
-from graphc.backends.cupy.render import render
-from graphc.kernels.gpuir import COLUMNS, GRID, TILES, GpuKernel, GpuStatement, Once, Spread, walk
+from graphc.backends.cupy.render import render, render_beside
+from graphc.kernels.gpuir import (
+    COLUMNS,
+    GRID,
+    LANES,
+    SPLIT,
+    STRIDES,
+    TILES,
+    GpuKernel,
+    GpuStatement,
+    Once,
+    Spread,
+    walk,
+)
 from graphc.kernels.loopir import Array, Kernel, Loop, Require, Size
-from graphc.kernels.map_gpu import mapped, row_bytes, shared_bytes
+from graphc.kernels.map_gpu import ALONE, mapped, row_bytes, shared_bytes
 from graphc.kernels.tiling import TILE
 
 # Blocks of one multiprocessor that take iterations in turns; more would only begin later.
@@ -19,15 +32,28 @@ BLOCKS = 8
 # Iterations and elements up to here are counted in 32 bits; a step beyond the end must fit too.
 MOST_SMALL = 2**30
 
+# A launch of more iterations does not run beside others: it fills a GPU by itself for longer than a launch takes to
+# begin, and with registers and a shape of its own.
+MOST_LITTLE = 1 << 20
+
+# Nor one in which a thread of a block of the common shape would have so many iterations, one after the other, that
+# they take longer than a launch.
+MOST_TURNS = 32
+
 
 @dataclass(frozen=True)
 class Prepared:
-    """One launch: a kernel, how it is written, and how many blocks run it; with the bytes of rows beside it."""
+    """One launch: a kernel, how it is written, and how many blocks run it; with the bytes of rows beside it.
+
+    beside: the same, with the same arguments, for blocks of the shape `ALONE`, in which it can run beside others; None
+    if it had better not.
+    """
 
     kernel: GpuKernel
     layout: Layout
     grid: int
     row_bytes: int
+    beside: Prepared | None = None
 
     @property
     def extras(self) -> tuple[str, ...]:
@@ -46,6 +72,22 @@ class Prepared:
 
 
 @dataclass(frozen=True)
+class Beside:
+    """Launches that run as one, beside each other: each has some of its blocks."""
+
+    launches: tuple[Prepared, ...]
+
+    @property
+    def ends(self) -> list[int]:
+        """Behind the last block of each; the last of them is the grid."""
+        return list(accumulate(launch.grid for launch in self.launches))
+
+    def source(self, name: str) -> str:
+        """The CUDA C of the kernel, which is given all ends but the last before what the launches are given."""
+        return render_beside([(launch.kernel, launch.layout) for launch in self.launches], name)
+
+
+@dataclass(frozen=True)
 class Sequel:
     """The launches of a kernel, in order; `kept` are arrays that pass values between them."""
 
@@ -59,15 +101,49 @@ def prepare(
     processors: int,
     aliased: bool = False,
     alone: bool = False,
+    beside: bool = False,
 ) -> Sequel:
     """The launches for a kernel that is called with such sizes on so many multiprocessors.
 
     aliased: whether two of its parameters may be the same memory, one of them written; alone: whether one block runs
-    it, with others before and after it.
+    it, with others before and after it; beside: whether its launches may run beside others.
     """
     found = mapped(kernel, size_of, alone)
-    preparers = [_Preparer(k, size_of, 0 if alone else processors, aliased or alone) for k in found.kernels]
-    return Sequel(tuple(preparer.run() for preparer in preparers), found.kept)
+
+    def prepared(kernel: GpuKernel) -> Prepared:
+        return _Preparer(kernel, size_of, 0 if alone else processors, aliased or alone).run()
+
+    def with_another(own: Prepared) -> Prepared:
+        if not can_be_beside(own.kernel, size_of):
+            return own
+        other = prepared(replace(own.kernel, block=ALONE))
+        is_same = other.extras == own.extras and other.grid <= own.grid and other.row_bytes <= own.row_bytes
+        return replace(own, beside=other) if is_same else own
+
+    launches = tuple(map(prepared, found.kernels))
+    return Sequel(tuple(map(with_another, launches)) if beside else launches, found.kept)
+
+
+def can_be_beside(kernel: GpuKernel, size_of: Callable[[Size], int]) -> bool:
+    """Whether a kernel may run beside others: of little work, or in tiles, which have the common shape anyway."""
+    top = kernel.shared_out
+    if top is not None and top.over == TILES:
+        return True
+    return turns(kernel, size_of) <= MOST_TURNS and iterations(kernel, size_of) <= MOST_LITTLE
+
+
+def turns(kernel: GpuKernel, size_of: Callable[[Size], int]) -> int:
+    """The most iterations that a thread has of a loop that its team shares out, in a block of the common shape."""
+    wide, high = ALONE
+    most = 1
+    for s in walk(kernel.body):
+        if isinstance(s, Spread) and s.over in (LANES, STRIDES, SPLIT):
+            count, parts = (
+                prod(n if isinstance(n, int) else size_of(n) for axis in axes for n in axis.sizes)
+                for axes in (s.axes, () if s.part is None else (s.part,))
+            )
+            most = max(most, -(-count // (parts * (wide if s.over == LANES else high))))
+    return most
 
 
 class _Preparer:
@@ -116,8 +192,8 @@ class _Preparer:
         return max(1, min(-(-count // each), most))
 
 
-def iterations(launch: Prepared, size_of: Callable[[Size], int]) -> int:
-    """How often the innermost statements of a launch run, all together."""
+def iterations(kernel: GpuKernel, size_of: Callable[[Size], int]) -> int:
+    """How often the innermost statements of a kernel run, all together."""
 
     def count(statements: Sequence[GpuStatement]) -> int:
         total = 1
@@ -130,7 +206,7 @@ def iterations(launch: Prepared, size_of: Callable[[Size], int]) -> int:
                 total += count(s.body)
         return total
 
-    return count(launch.kernel.body)
+    return count(kernel.body)
 
 
 def does_nothing(launch: Prepared, size_of: Callable[[Size], int]) -> bool:

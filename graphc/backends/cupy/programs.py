@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
 
 from graphc.backends.cupy.device import Device, Module
 from graphc.backends.cupy.launches import Prepared
 from graphc.backends.cupy.render import render_alone, translation_unit
+
+
+class Launched(Protocol):
+    """What one kernel of the device does: a launch, or several."""
+
+    def source(self, name: str) -> str:
+        """The CUDA C of the kernel."""
 
 
 class Programs:
@@ -21,7 +28,7 @@ class Programs:
         self.device = device
         self._modules: dict[str, Module] = {}
 
-    def load(self, launches: Sequence[Prepared]) -> list[Any]:
+    def load(self, launches: Sequence[Launched]) -> list[Any]:
         """The kernels of some launches, ready to be run."""
         names = [self.name(launch) for launch in launches]
         missing = {n: launch for n, launch in zip(names, launches, strict=True) if n not in self._modules}
@@ -39,7 +46,7 @@ class Programs:
         return self._modules[name][name]
 
     @staticmethod
-    def name(launch: Prepared) -> str:
+    def name(launch: Launched) -> str:
         """A name that says what the kernel does, if only to a machine: equal kernels have equal names."""
         return f"graphc_{hashlib.sha256(launch.source('kernel').encode()).hexdigest()[:16]}"
 
@@ -54,7 +61,7 @@ def programs_of(device: Device) -> Programs:
     return _of_devices[device]
 
 
-def source(named: dict[str, Prepared]) -> str:
+def source(named: Mapping[str, Launched]) -> str:
     """The CUDA C of some launches."""
     return translation_unit([launch.source(name) for name, launch in named.items()])
 

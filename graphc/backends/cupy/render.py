@@ -7,7 +7,7 @@ After the parameters of the loop IR come those of layout.py.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from math import prod
 
@@ -81,15 +81,42 @@ def render_alone(kernels: Sequence[tuple[GpuKernel, Layout]], name: str) -> str:
     for i, renderer in enumerate(renderers):
         if i:
             lines.append("  __syncthreads();")
-        lines += ["  {", f"    {renderer.index}"]
-        for kind, own in renderer.parameters:
-            parameters.append(f"{kind}p{len(parameters)}")
-            lines.append(f"    {kind}{own} = {parameters[-1].removeprefix(kind)};")
-        lines += [f"  {line}" for line in (*place(renderer.body), *renderer.body)]
-        lines.append("  }")
-    threads = prod(kernels[0][0].block)
+        lines += ["  {", *_inner(renderer, parameters, PLACE), "  }"]
+    return "\n".join([*_head_of_several(name, renderers, parameters), *lines, "}"])
+
+
+def render_beside(kernels: Sequence[tuple[GpuKernel, Layout]], name: str) -> str:
+    """A ``__global__`` function of several kernels, each for some of its blocks: up to an end that is a parameter."""
+    ends = [f"end{i}" for i in range(len(kernels) - 1)]
+    parameters = [f"const unsigned int {end}" for end in ends]
+    lines: list[str] = []
+    renderers = [_Renderer(kernel, layout, name) for kernel, layout in kernels]
+    for i, renderer in enumerate(renderers):
+        end = ends[i] if i < len(ends) else PLACE["blocks"]
+        where = {"block": PLACE["block"], "blocks": end}
+        if i:
+            where = {what: f"{behind} - {ends[i - 1]}" for what, behind in where.items()}
+        condition = f"if (blockIdx.x < {end}) " if i < len(ends) else ""
+        lines += [f"  {'} else ' if i else ''}{condition}{{", *_inner(renderer, parameters, where)]
+    return "\n".join([*_head_of_several(name, renderers, parameters), *lines, "  }", "}"])
+
+
+def _inner(renderer: _Renderer, parameters: list[str], where: Mapping[str, str]) -> list[str]:
+    """The lines of a kernel as a part of a function, to whose parameters its own are added.
+
+    where: its place in the grid.
+    """
+    lines = [f"    {renderer.index}"]
+    for kind, own in renderer.parameters:
+        parameters.append(f"{kind}p{len(parameters)}")
+        lines.append(f"    {kind}{own} = {parameters[-1].removeprefix(kind)};")
+    return [*lines, *(f"  {line}" for line in (*place(renderer.body, where), *renderer.body))]
+
+
+def _head_of_several(name: str, renderers: Sequence[_Renderer], parameters: Sequence[str]) -> list[str]:
+    """How a function of several kernels begins."""
     shared = max(renderer.shared_bytes for renderer in renderers)
-    return "\n".join([*_head(name, threads, parameters, shared), *lines, "}"])
+    return _head(name, prod(renderers[0].mapped.block), parameters, shared)
 
 
 def _head(name: str, threads: int, parameters: Sequence[str], shared_bytes: int) -> list[str]:
@@ -99,10 +126,10 @@ def _head(name: str, threads: int, parameters: Sequence[str], shared_bytes: int)
     return [head, f"  __shared__ __align__(16) char shared[{shared_bytes}];"] if shared_bytes else [head]
 
 
-def place(body: Sequence[str]) -> list[str]:
-    """The names of a block's place in the grid that a body uses."""
+def place(body: Sequence[str], where: Mapping[str, str] = PLACE) -> list[str]:
+    """The names of a block's place in the grid, as far as a body uses them."""
     words = set(re.findall(r"\w+", "\n".join(body)))
-    names = ", ".join(f"{name} = {where}" for name, where in PLACE.items() if name in words)
+    names = ", ".join(f"{name} = {it}" for name, it in where.items() if name in words)
     return [f"  const unsigned int {names};"] if names else []
 
 

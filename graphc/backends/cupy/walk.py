@@ -48,12 +48,15 @@ class Refused(Exception):
 class Walk(ABC):
     """One pass over the steps.
 
-    alone: whether one block runs all kernels.
+    alone: whether one block runs all kernels; beside: whether launches may run beside each other.
     """
 
-    def __init__(self, plan: Plan, numbers: Numbers, processors: int, alone: bool = False) -> None:
+    def __init__(
+        self, plan: Plan, numbers: Numbers, processors: int, alone: bool = False, beside: bool = False
+    ) -> None:
         self.plan = plan
         self.alone = alone
+        self.beside = beside
         self.numbers = numbers
         self.processors = processors
         self.cells: dict[Key, Address] = {}
@@ -124,7 +127,7 @@ class Walk(ABC):
 
     def kernel(self, kernel: Kernel, size_of: SizeOf, where: Callable[[Any], Address], aliased: bool = False) -> None:
         """The launches of a kernel, given where its parameters are."""
-        sequel: Sequel = prepare(kernel, size_of, self.processors, aliased, self.alone)
+        sequel: Sequel = prepare(kernel, size_of, self.processors, aliased, self.alone, self.beside)
         kept = {a: self.scratch(nbytes_of(a, size_of)) for a in sequel.kept}
         made = [
             (launch, self._run(launch, size_of, lambda x: kept[x] if x in kept else where(x)))
@@ -145,7 +148,9 @@ class Walk(ABC):
             "rows": lambda: self.scratch(launch.row_bytes),
         }
         cells += [machine[name]() for name in launch.extras]
-        return RunKernel.of(launch.grid, launch.kernel.block, tuple(cells), iterations(launch, size_of))
+        written = tuple([where(x) for x in (*kernel.outputs, *(a for a in kernel.arrays if a in kernel.written))])
+        work = iterations(launch.kernel, size_of)
+        return RunKernel.of(launch.grid, launch.kernel.block, tuple(cells), work, written)
 
     def product(self, step: Product) -> None:
         """A product of matrices."""
