@@ -62,57 +62,67 @@ def grad(
         >>> x = T.dscalar("x")
         >>> pp(grad(x ** 2, x))
     """
-    single = isinstance(wrt, Variable)
+    targets = _targets(wrt)
+    _one_of("disconnected_inputs", disconnected_inputs, ("raise", "warn", "ignore"))
+    _one_of("return_disconnected", return_disconnected, ("zero", "none", "disconnected"))
+    _one_of("null_gradients", null_gradients, ("raise", "return"))
+    seeds = _seeds(cost, known_grads or {})
+    with collector_paused():
+        found, undefined = backward(seeds, targets, consider_constant or (), set(known_grads or ()))
+
+    def of(x: Variable) -> Any:
+        g: Any = found.get(x)
+        if g is None and x in undefined:
+            return _undefined(undefined[x], null_gradients)
+        if g is None:
+            g = _disconnected(x, cost, disconnected_inputs, return_disconnected)
+        if isinstance(g, Zero):
+            g = zeros_like(x, config.floatX if dtypes.is_discrete(x.dtype) else x.dtype)
+        if add_names and cost is not None:
+            _name(g, cost, x)
+        return g
+
+    results = list(map(of, targets))
+    if isinstance(wrt, Variable):
+        return results[0]
+    return tuple(results) if isinstance(wrt, tuple) else results
+
+
+def _targets(wrt: Any) -> list[Variable]:
+    """What is derived by, as a list."""
     if not hasattr(wrt, "__iter__"):
         raise TypeError(f"grad: wrt must be a variable or a list of them, got {type(wrt).__name__} {wrt!r}")
     targets = [wrt] if isinstance(wrt, Variable) else list(wrt)
     for x in targets:
         if not isinstance(x, Variable):
             raise TypeError(f"grad: wrt holds {x!r} of type {type(x).__name__}, expected symbolic variables")
-    if cost is not None:
-        if not isinstance(cost, Variable):
-            raise TypeError(f"grad: cost is {cost!r} of type {type(cost).__name__}, expected a symbolic variable")
+    return targets
+
+
+def _seeds(cost: Any, known: Mapping[Variable, Any]) -> dict[Variable, Variable]:
+    """The gradients to start from: of the cost by itself, and those that are known."""
+    seeds: dict[Variable, Variable] = {}
+    if isinstance(cost, Variable):
         if cost.ndim != 0:
             hint = "cost.sum() or cost.mean()"
             raise TypeError(explain("grad: cost must be a scalar.", [operand(cost)], creation_site(), hint))
-    elif not known_grads:
-        raise ValueError("grad: cost is None, so known_grads must say where to start")
-    _one_of("disconnected_inputs", disconnected_inputs, ("raise", "warn", "ignore"))
-    _one_of("return_disconnected", return_disconnected, ("zero", "none", "disconnected"))
-    _one_of("null_gradients", null_gradients, ("raise", "return"))
-
-    seeds: dict[Variable, Variable] = {}
-    if cost is not None:
         seeds[cost] = _ones(cost)
-    for x, g in (known_grads or {}).items():
+    elif cost is not None:
+        raise TypeError(f"grad: cost is {cost!r} of type {type(cost).__name__}, expected a symbolic variable")
+    elif not known:
+        raise ValueError("grad: cost is None, so known_grads must say where to start")
+    for x, g in known.items():
         g = as_variable(g)
         if g.ndim != x.ndim:
             raise TypeError(explain("grad: a known gradient must have the rank of its variable", map(operand, (x, g))))
         seeds[x] = g
-    with collector_paused():
-        found, undefined = backward(seeds, targets, consider_constant or (), set(known_grads or ()))
+    return seeds
 
-    results: list[Any] = []
-    for x in targets:
-        g_of_x = found.get(x)
-        if g_of_x is None and x in undefined:
-            if null_gradients == "raise":
-                node = undefined[x]
-                raise UndefinedGradientError(
-                    explain(f"grad: {node.op} has no gradient", map(operand, node.inputs), node.site)
-                )
-            results.append(None)
-            continue
-        if g_of_x is None:
-            g_of_x = _disconnected(x, cost, disconnected_inputs, return_disconnected)
-        if isinstance(g_of_x, Zero):
-            g_of_x = zeros_like(x, config.floatX if dtypes.is_discrete(x.dtype) else x.dtype)
-        if add_names and cost is not None:
-            _name(g_of_x, cost, x)
-        results.append(g_of_x)
-    if single:
-        return results[0]
-    return tuple(results) if isinstance(wrt, tuple) else results
+
+def _undefined(node: Apply, null_gradients: str) -> None:
+    """What stands for a gradient that passes through a node which has none."""
+    if null_gradients == "raise":
+        raise UndefinedGradientError(explain(f"grad: {node.op} has no gradient", map(operand, node.inputs), node.site))
 
 
 def _name(g: Gradient, cost: Variable, x: Variable) -> None:

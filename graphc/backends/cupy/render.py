@@ -120,8 +120,9 @@ def _head_of_several(name: str, renderers: Sequence[_Renderer], parameters: Sequ
 
 
 def _head(name: str, threads: int, parameters: Sequence[str], shared_bytes: int) -> list[str]:
-    """How a function begins.  One block a multiprocessor is enough: threads keep the registers they need."""
-    head = f'extern "C" __global__ void __launch_bounds__({threads}, 1) {name}({", ".join(parameters)}) {{'
+    """How a function begins."""
+    bounds = f"__launch_bounds__({threads}, {max(1, AT_ONCE // threads)})"
+    head = f'extern "C" __global__ void {bounds} {name}({", ".join(parameters)}) {{'
     return [head, f"  __shared__ __align__(16) char shared[{shared_bytes}];"] if shared_bytes else [head]
 
 
@@ -137,6 +138,9 @@ def translation_unit(functions: Sequence[str]) -> str:
     text = "\n".join(functions)
     return "\n".join(filter(None, (prelude(used(text)), text)))
 
+
+# So many threads fit on a multiprocessor: each may have 128 registers.
+AT_ONCE = 512
 
 # A loop over the grid of no more statements is unrolled.
 MOST_UNROLLED = 32

@@ -31,7 +31,7 @@ from graphc.ops.shape import ShapeOf
 
 # Products of no more multiplications are kernels of our own, and of no more terms: a library takes longer to begin, and
 # what follows would be another launch.  The kernels do not share out the terms of one sum to several blocks.
-MOST_OWN, MOST_TERMS = 1 << 26, 4096
+MOST_OWN, MOST_TERMS = 1 << 26, 1024
 
 
 SizeOf = Callable[[Size], int]

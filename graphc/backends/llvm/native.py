@@ -185,73 +185,99 @@ def context_of(
     """
     offsets = capi.offsets(arrays)
     assert offsets is not None
-    value, running = offsets["cell.value"], offsets["cell.running"]
-    words: list[int] = [0] * len(_HEADER)
-    start = len(words)
-    words += program.words
-
-    def slot(index: int) -> At:
-        return At(start + index)
-
-    def table(field: str, entries: Sequence[Sequence[int]]) -> dict[str, int]:
-        """A table at the end of the words, as the two fields that tell where it is."""
-        first = len(words)
-        words.extend(word for entry in entries for word in entry)
-        return {field: At(first), f"{field}_end": At(len(words))}
-
-    def rows(field: str, kind: str, entries: Sequence[Mapping[str, int]]) -> dict[str, int]:
-        return table(field, [[entry.get(name, 0) for name in TABLES[kind]] for entry in entries])
-
-    def size(n: int | Slot) -> At:
-        if isinstance(n, Slot):
-            return slot(n.index)
-        words.append(n)
-        return At(len(words) - 1)
-
-    def array(place: Place) -> dict[str, int]:
-        """The fields that describe an array in every table."""
-        dtype = np.dtype(place.dtype)
-        found: dict[str, int] = {"descr": id(dtype), "number": dtype.num, "itemsize": dtype.itemsize}
-        found |= {"format": ord(dtype.char)}
-        return found | {"ndim": place.ndim, "slot": slot(place.slot)}
-
-    def sizes(place: Place) -> dict[str, int]:
-        return table("sizes", [[size(n)] for n in place.sizes])
-
-    def argument(place: Place, kind: TensorType, strict: bool) -> dict[str, int]:
-        pairs = [[size(n), -1 if only is None else only] for n, only in zip(place.sizes, kind.shape, strict=True)]
-        found = array(place) | table("sizes", pairs)
-        if not place.ndim and not strict:
-            scalar = id(np.dtype(place.dtype).type) if arrays else 0
-            found |= {"scalar": scalar, "convert": _CONVERT.get(place.dtype, 0)}
-        return found
-
-    def shared(place: Place, cell: Cell) -> dict[str, int]:
-        return array(place) | table("sizes", [[size(n), -1] for n in place.sizes]) | {"cell": id(cell) + value}
-
-    def result(place: Place, first_kept: int, cell: Cell | None) -> dict[str, int]:
-        found = array(place) | sizes(place) | {"kept": items + 8 * first_kept}
-        return found | ({"turns": 2} if cell is None else {"turns": 1, "cell": id(cell) + value})
-
-    count, returned = len(calling.types), len(program.results) - len(calling.targets)
     kept: list[Any] = [None] * (1 + 2 * len(program.results))  # the arena, then two a result
     items = ctypes.c_size_t.from_address(id(kept) + offsets["list.items"]).value
-    arguments = list(map(argument, program.inputs[:count], calling.types, calling.strict))
+    writer = _Writer(program.words, offsets["cell.value"], items, arrays)
+    count, returned = len(calling.types), len(program.results) - len(calling.targets)
     owners = [None] * returned + list(calling.targets)
     header: dict[str, int] = {
         "slow": id(calling.slow), "large": id(large) if large else 0,
         "limit": (LARGE_BYTES if large else -1) if atomic else sys.maxsize, "python": not atomic, "due": -1,
-        "frame": At(start), "prologue": program.prologue, "body": program.body,
+        "frame": At(writer.start), "prologue": program.prologue, "body": program.body,
         "count": count, "returned": returned, "arena": items,
         "form": _FORMS[calling.form], "pack": id(calling.pack),
     }  # fmt: skip
-    header |= rows("arguments", "input", arguments)
-    header |= rows("shared", "input", list(map(shared, program.inputs[count:], calling.shared)))
-    header |= rows("results", "result", list(map(result, program.results, range(1, len(kept), 2), owners)))
-    header |= rows("temporaries", "temporary", [array(place) | sizes(place) for place in program.temporaries])
-    header |= table("cells", [[id(cell) + running] for cell in cells])
-    words[: len(_HEADER)] = [header.get(field, 0) for field in TABLES["context"]]
-    memory = np.empty(len(words), np.int64)
-    base = memory.ctypes.data
-    memory[:] = [base + 8 * word if type(word) is At else word for word in words]
-    return Context(memory, kept, calling.slow, (program, calling, large))
+    arguments = list(map(writer.argument, program.inputs[:count], calling.types, calling.strict))
+    header |= writer.rows("arguments", "input", arguments)
+    header |= writer.rows("shared", "input", list(map(writer.shared, program.inputs[count:], calling.shared)))
+    results = list(map(writer.result, program.results, range(1, len(kept), 2), owners))
+    header |= writer.rows("results", "result", results)
+    header |= writer.rows("temporaries", "temporary", list(map(writer.temporary, program.temporaries)))
+    header |= writer.table("cells", [[id(cell) + offsets["cell.running"]] for cell in cells])
+    return Context(writer.memory(header), kept, calling.slow, (program, calling, large))
+
+
+class _Writer:
+    """Writes a context as words: the header, the frame, the tables.
+
+    value: where a cell has its value; items: where the kept arrays are; arrays: as for `context_of`.
+    """
+
+    def __init__(self, frame: Sequence[int], value: int, items: int, arrays: bool) -> None:
+        self.words: list[int] = [0] * len(_HEADER)
+        self.start = len(self.words)
+        self.words += frame
+        self._value, self._items, self._arrays = value, items, arrays
+
+    def memory(self, header: Mapping[str, int]) -> Any:
+        """All words, with addresses for places among them."""
+        self.words[: len(_HEADER)] = [header.get(field, 0) for field in TABLES["context"]]
+        memory = np.empty(len(self.words), np.int64)
+        base = memory.ctypes.data
+        memory[:] = [base + 8 * word if type(word) is At else word for word in self.words]
+        return memory
+
+    # ---- tables ----
+
+    def table(self, field: str, entries: Sequence[Sequence[int]]) -> dict[str, int]:
+        """A table at the end of the words, as the two fields that tell where it is."""
+        first = len(self.words)
+        self.words.extend(word for entry in entries for word in entry)
+        return {field: At(first), f"{field}_end": At(len(self.words))}
+
+    def rows(self, field: str, kind: str, entries: Sequence[Mapping[str, int]]) -> dict[str, int]:
+        """A table of entries of a kind."""
+        return self.table(field, [[entry.get(name, 0) for name in TABLES[kind]] for entry in entries])
+
+    # ---- entries ----
+
+    def argument(self, place: Place, kind: TensorType, strict: bool) -> dict[str, int]:
+        """What is passed by the caller."""
+        sizes = zip(place.sizes, kind.shape, strict=True)
+        pairs = [[self._size(n), -1 if only is None else only] for n, only in sizes]
+        found = self._array(place) | self.table("sizes", pairs)
+        if not place.ndim and not strict:
+            scalar = id(np.dtype(place.dtype).type) if self._arrays else 0
+            found |= {"scalar": scalar, "convert": _CONVERT.get(place.dtype, 0)}
+        return found
+
+    def shared(self, place: Place, cell: Cell) -> dict[str, int]:
+        """What is read from a cell."""
+        pairs = [[self._size(n), -1] for n in place.sizes]
+        return self._array(place) | self.table("sizes", pairs) | {"cell": id(cell) + self._value}
+
+    def result(self, place: Place, first_kept: int, cell: Cell | None) -> dict[str, int]:
+        """What is handed back, or goes to a cell."""
+        found = self.temporary(place) | {"kept": self._items + 8 * first_kept}
+        return found | ({"turns": 2} if cell is None else {"turns": 1, "cell": id(cell) + self._value})
+
+    def temporary(self, place: Place) -> dict[str, int]:
+        """What nobody else sees."""
+        return self._array(place) | self.table("sizes", [[self._size(n)] for n in place.sizes])
+
+    def _array(self, place: Place) -> dict[str, int]:
+        """The fields that describe an array in every table."""
+        dtype = np.dtype(place.dtype)
+        found: dict[str, int] = {"descr": id(dtype), "number": dtype.num, "itemsize": dtype.itemsize}
+        found |= {"format": ord(dtype.char)}
+        return found | {"ndim": place.ndim, "slot": self._slot(place.slot)}
+
+    def _size(self, n: int | Slot) -> At:
+        """Where a size stands: in the frame, or in a word of its own."""
+        if isinstance(n, Slot):
+            return self._slot(n.index)
+        self.words.append(n)
+        return At(len(self.words) - 1)
+
+    def _slot(self, index: int) -> At:
+        return At(self.start + index)
