@@ -175,4 +175,4 @@ def training_step(device: HostDevice) -> tuple[Any, tuple[Any, Any]]:
     return mlp_function(start, {"backend": "cupy"}), (device.asarray(x), device.asarray(y))
 
 
-MOST_NODES = 10
+MOST_NODES = 8

@@ -15,6 +15,7 @@ import pytest
 import graphc.tensor as T
 from graphc import In, function, shared
 from graphc.backends.cupy.chosen import current, standing_in
+from graphc.backends.cupy.commands import Copy
 from graphc.errors import ShapeError
 from graphc.evaluate import evaluate
 from graphc.ifelse import ifelse
@@ -71,6 +72,36 @@ def test_an_index_is_checked_though_the_result_is_empty(kind: str, write: bool, 
     assert f(value, value, good).shape == (value[good].shape if not write else value.shape)
     with pytest.raises(IndexError, match="7 is out of bounds"):
         f(value, value, bad)
+
+
+@pytest.mark.parametrize("arguments", ["host", "device"])
+@pytest.mark.parametrize("size", [4, 20_000], ids=["one block", "many"])
+def test_a_check_takes_no_node_and_tells_of_its_own_call_only(
+    device: HostDevice | Gpu, size: int, arguments: str
+) -> None:
+    """In the first call, in the one that records, and in recordings; the reference is asked when a check failed."""
+    w, x, i = shared(np.zeros(size), "w"), T.dvector("x"), T.lvector("i")
+    f = function([x, i], x[i], updates={w: w + x}, backend="cupy")
+    value, good, bad = np.arange(float(size)), np.arange(3), np.array([0, size, 1])
+    given = [device.asarray(v) if arguments == "device" else v for v in (value, good, bad)]
+    executable, count = None, 0
+    for is_good in (True, False, True, True, True, False, False, True):
+        executable = executable or getattr(f._latest, "executable", None)
+        if executable is not None:
+            vars(executable).pop("_reference", None)
+        if is_good:
+            result = f(given[0], given[1])
+            np.testing.assert_array_equal(getattr(result, "get", lambda r=result: r)(), value[good])
+            count += 1
+        else:
+            with pytest.raises(IndexError, match=f"{size} is out of bounds"):
+                f(given[0], given[2])
+        np.testing.assert_array_equal(w.get_value(), value * count)
+        assert executable is None or ("_reference" in vars(executable)) != is_good
+    made = f._latest.executable
+    told = [*made._last.instance.commands, *made._last.instance.commits]
+    assert arguments == "host" or made.nodes == len(told) == 2, "what checks and what commits"
+    assert not any(isinstance(command, Copy) for command in told) or size == 4
 
 
 # ---- arrays of the user ----

@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from graphc.backends.cupy.arena import ALIGNMENT
-from graphc.backends.cupy.commands import Address, Clear, Command, Copy, RunKernel, recorded
+from graphc.backends.cupy.commands import Address, Command, Copy, RunKernel, recorded
 from graphc.backends.cupy.device import Buffer, Device, Recording, pointer
 from graphc.backends.cupy.instance import Instance
 from graphc.backends.cupy.walk import Refused
@@ -183,11 +183,6 @@ class Caller:
         """The way of results."""
         return Returning(self.instance)
 
-    @cached_property
-    def flag(self) -> Any:
-        """The error word, on the host."""
-        return self.device.pinned(8)
-
     # ---- a call ----
 
     def call(self, given: Sequence[Any], targets: tuple[int, ...], to_host: bool) -> list[Any]:
@@ -197,7 +192,7 @@ class Caller:
         Raises Refused, before anything is changed, if a check fails on the device.
         """
         if self._waiting:
-            self.device.synchronize()  # the last call may still read what is staged
+            self.device.synchronize()  # the last call may still read what is staged, or set the error word
             self._waiting = False
         block = None if to_host else self._block()
         addresses = tuple([v.address if isinstance(v, OnDevice) else self._stage(i, v) for i, v in enumerate(given)])
@@ -206,8 +201,8 @@ class Caller:
         if binding not in self._recordings and self.instance.is_long:
             self._remember(binding, None)
             binding = (self._moved(given), targets, 0 if block is None else self._home(block))
+        self._waiting = True  # until it is known better: the user may interrupt
         self.launch(binding)
-        self._waiting = 0 in binding[0] and not to_host
         self.settle(binding)
         if block is None:
             return [view.copy() for view in self.returning.views]
@@ -242,6 +237,8 @@ class Caller:
 
     def launch(self, binding: Binding) -> None:
         """Run the commands: a recording, if their places have been seen before."""
+        if self.instance.checks:
+            self.instance.flag[0] = 0
         recording = self._recordings.get(binding)
         if recording is not None:
             self._remember(binding, recording)
@@ -280,11 +277,12 @@ class Caller:
     def settle(self, binding: Binding) -> None:
         """Wait, if something is to be looked at on the host, and see to new values."""
         checks = self.instance.checks
-        if checks or not binding[2]:
+        is_done = checks or not binding[2]
+        if is_done:
             self.device.synchronize()
-            self._waiting = False
+        self._waiting = 0 in binding[0] and not is_done
         if checks:
-            if self.flag[0]:
+            if self.instance.flag[0]:
                 raise Refused
             self._bind(binding)  # a recording does not look into cells
             self._commit(self.instance.commits)
@@ -340,11 +338,7 @@ class Caller:
         commands: list[Command] = []
         if 0 in addresses and any(cell is not None for cell in instance.inputs):
             commands += self.staging.copies
-        if instance.checks:
-            commands.append(Clear(instance.error, 8))
         commands += [*instance.commands, *copies]
-        if instance.checks:
-            commands.append(Copy(Address(pointer(self.flag)), instance.error, 8))
         return commands if block else [*commands, *self.returning.copies]
 
     def _at_end(self) -> Sequence[Command]:

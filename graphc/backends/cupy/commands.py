@@ -160,28 +160,6 @@ class Copy:
             device.copy(address_of(self.target), address_of(self.source), self.nbytes)
 
 
-@dataclass(frozen=True)
-class Clear:
-    """Bytes that are set to 0."""
-
-    target: Address
-    nbytes: int
-
-    @property
-    def cells(self) -> tuple[Any, ...]:
-        """What it depends on."""
-        return (self.target,)
-
-    @property
-    def written(self) -> tuple[Any, ...]:
-        """What it writes."""
-        return (self.target,)
-
-    def run(self, device: Device) -> None:
-        """Clear."""
-        device.clear(address_of(self.target), self.nbytes)
-
-
 def recorded(device: Device, commands: Sequence[Command]) -> Recording:
     """Commands that can be run again and again as a whole."""
     device.begin()

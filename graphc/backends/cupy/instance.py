@@ -286,7 +286,7 @@ class Instance(Walk):
 
     def _arrange(self, order: Groups) -> None:
         """Give everything its place in one buffer, but for what comes from outside and what is handed back."""
-        fixed = [self.error, *self._cleared, *(cell for cell, _ in self._given)]
+        fixed = [*self._cleared, *(cell for cell, _ in self._given)]
         fixed += [cell for key, (cell, _) in self._needs.items() if not key.ndim and id(cell) not in self.free]
         head = aligned(8 * len(fixed))
         offsets, total = packed(self._lives(order))
@@ -302,6 +302,8 @@ class Instance(Walk):
         for cell, nbytes in self._scratch:
             cell.value = at
             at += aligned(nbytes)
+        if self.checks:
+            self.error.value = pointer(self.flag)
         self._upload()
 
     def _lives(self, order: Groups) -> dict[Key, Life]:
@@ -355,6 +357,11 @@ class Instance(Walk):
     def _prepared(self) -> dict[int, Prepared]:
         """What each launch (by id) was made of."""
         return {id(run): prepared for prepared, run in self._launches}
+
+    @cached_property
+    def flag(self) -> Any:
+        """The error word, which kernels set on the host; who tells them to run clears it before, and looks after."""
+        return self.device.pinned(8).view(np.uint32)
 
     @cached_property
     def checks(self) -> bool:
