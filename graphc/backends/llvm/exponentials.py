@@ -14,9 +14,11 @@ from typing import NamedTuple
 from graphc.backends.llvm.coefficients import EXP, EXP_EIGHTHS, EXP_SIXTEENTHS, PARTS_OF_2, TANH
 from graphc.backends.llvm.term import (
     Term,
+    at_most,
     by_whole_vectors,
     choose,
     clamp,
+    limited,
     looked_up,
     nearest,
     polynomial,
@@ -89,33 +91,52 @@ def quadratic(r: Term) -> Term:
 
 def exp(x: Term) -> Term:
     """``2**k exp(r)``."""
-    limits = RANGES[x.kind.dtype]
-    x = clamp(x, limits.low, limits.high)
     if x.builder.target.has_avx512:
         return by_whole_vectors(exp_by_table, x)
-    k, _, r, _ = reduced(x)
+    limits = RANGES[x.kind.dtype]
+    k, _, r, _ = reduced(clamp(x, limits.low, limits.high))
     return scale(one_plus(r, quadratic(r)), k)
 
 
 def exp_by_table(x: Term) -> Term:
+    """`exp` of a whole vector."""
+    k, shifted, r, _ = reduced(x, parts_of_2(x))
+    return from_table(k, shifted, r)
+
+
+def parts_of_2(x: Term) -> int:
+    """How many powers of 2 a register holds."""
+    return len(PARTS_OF_2[x.kind.dtype][0])
+
+
+def from_table(k: Term, shifted: Term, r: Term) -> Term:
     """``2**floor(k) 2**(j / n) exp(r)``: the `n` powers are in registers, `j` are the last bits of `k`.
 
-    So small an `r` needs half of the polynomial.
+    So small an `r` needs half of the polynomial.  Where `k` is vast, infinite or nan, the scaling gives infinity, 0 or
+    nan, whatever positive number is scaled; `r` may then be anything, and is limited so that it is a positive one.
     """
-    tables = PARTS_OF_2[x.kind.dtype]
-    k, shifted, r, _ = reduced(x, parts=len(tables[0]))
-    power, missing = (looked_up(table, shifted) for table in tables)
-    expm1 = (r * r).fma(polynomial(r, NEAR[x.kind.dtype]), r)
+    coefficients = NEAR[r.kind.dtype]
+    r = limited(r, coefficients[0])  # about 1/2, and in a register already
+    power, missing = (looked_up(table, shifted) for table in PARTS_OF_2[r.kind.dtype])
+    expm1 = (r * r).fma(polynomial(r, coefficients), r)
     return scale(power + power.fma(expm1, missing), k)
 
 
 def exp2(x: Term) -> Term:
     """``2**k exp(r log 2)`` for ``x = k + r``."""
+    if x.builder.target.has_avx512:
+        return by_whole_vectors(exp2_by_table, x)
     format = x.format
     x = clamp(x, -float(format.bias + format.mantissa + 2), float(format.bias + 2))
     k, _ = nearest(x)
     r = (x - k) * math.log(2)
     return scale(one_plus(r, quadratic(r)), k)
+
+
+def exp2_by_table(x: Term) -> Term:
+    """`exp2` of a whole vector."""
+    k, shifted = nearest(x, parts_of_2(x))
+    return from_table(k, shifted, (x - k) * math.log(2))
 
 
 def quarter_expm1(x: Term) -> Term:
@@ -149,9 +170,7 @@ def tanh(x: Term) -> Term:
     second term is less, and so its error: ``2 n - d = U - 3 + u (U + 3)``.
     """
     limit = RANGES[x.kind.dtype].tanh_high
-    a = abs(x)
-    a = choose(a > limit, limit, a)
-    k, shifted, s, _ = reduced(a, parts=2)
+    k, shifted, s, _ = reduced(at_most(abs(x), limit), parts=2)
     square = s * s
     u = (s * square).fma(polynomial(square, TANH[x.kind.dtype]), s)
     unit = power_of_two(shifted)
@@ -173,13 +192,13 @@ def sinh(x: Term) -> Term:
     """``(e + e / (e + 1)) / 2`` for ``e = exp(|x|) - 1``."""
     limits = RANGES[x.kind.dtype]
     a = abs(x)
-    quarter = quarter_expm1(clamp(a, 0.0, limits.sinh_high))
+    quarter = quarter_expm1(at_most(a, limits.sinh_high))
     result = (quarter + quarter / quarter.fma(4.0, 1.0)) * 2.0
     return choose(a < limits.negligible, x, result.with_sign_of(x))
 
 
 def cosh(x: Term) -> Term:
     """``(e + 1 / e) / 2`` for ``e = exp(|x|)``, of which a quarter is computed."""
-    _, shifted, r, _ = reduced(clamp(abs(x), 0.0, RANGES[x.kind.dtype].sinh_high))
+    _, shifted, r, _ = reduced(at_most(abs(x), RANGES[x.kind.dtype].sinh_high))
     quarter = one_plus(r, quadratic(r)) * power_of_two(shifted, -2)
     return (quarter + 0.0625 / quarter) * 2.0

@@ -3,7 +3,7 @@
     texts, declarations = definitions([("exp", Kind("float64", 8))], target)
     b.call(symbol("exp", kind), kind, x)             # in the body of another function of that module
 
-Each is computed by a polynomial on a reduced argument, without a table and without a library, so that it can be
+Each is computed by a polynomial on a reduced argument, without a table in memory or a library, so that it can be
 inlined into a loop and fused with its neighbours.  Infinities, nan, signed zeros and subnormal numbers are those of
 C99's annex F.  The largest errors, in units in the last place, stand in tests/backends/llvm/test_math.py.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from graphc.backends.llvm.coefficients import ERF, ERF_TAIL
 from graphc.backends.llvm.exponentials import one_plus, quadratic, reduced
-from graphc.backends.llvm.term import Term, choose, clamp, polynomial, power_of_two, product
+from graphc.backends.llvm.term import Term, at_most, choose, polynomial, power_of_two, product
 
 # Beyond it erf is 1.
 SATURATED = {"float64": 6.0, "float32": 4.0}
@@ -16,7 +16,7 @@ SLOPE = -0.22
 def erf(x: Term) -> Term:
     """An odd polynomial up to 1, from there ``1 - exp(-x**2) Q(x)`` (Abramowitz & Stegun, 7.1.5 and 7.1.23)."""
     dtype = x.kind.dtype
-    a = clamp(abs(x), 0.0, SATURATED[dtype])
+    a = at_most(abs(x), SATURATED[dtype])
     square, missing = product(a, a)
     near = x.fma(missing.fma(SLOPE, polynomial(square, ERF[dtype])), x)
     _, shifted, r, _ = reduced(-square)

@@ -199,23 +199,39 @@ def choose(condition: Term, x: Number, y: Number) -> Term:
 
 
 def clamp(x: Term, low: float, high: float) -> Term:
-    """`x` limited to a range; nan stays nan.  Each line is one instruction, maxpd or minpd."""
-    x = choose(x < low, low, x)
+    """`x` limited to a range; nan stays nan."""
+    return at_most(choose(x < low, low, x), high)  # two instructions, maxpd and minpd
+
+
+def at_most(x: Term, high: float) -> Term:
+    """`x` limited from above; nan stays nan."""
     return choose(x > high, high, x)
 
 
 def polynomial(x: Term, coefficients: Sequence[float]) -> Term:
-    """A polynomial, lowest coefficient first, by Estrin's scheme: products that do not wait for each other."""
-    terms: list[Number] = list(coefficients)
-    power = x
-    while True:
+    """A polynomial, lowest coefficient first: its pairs are linear terms, and what is left is one in ``x**2``."""
+    pairs = zip(coefficients[1::2], coefficients[::2], strict=False)
+    last = coefficients[len(coefficients) // 2 * 2 :]
+    terms = [*(x.fma(high, low) for high, low in pairs), *map(x.constant, last)]
+    # Vectors of AVX-512 keep the multipliers busy: there one product less is worth more than not to wait.
+    return (horner if x.builder.target.has_avx512 else estrin)(x * x, terms)
+
+
+def horner(x: Term, terms: list[Term]) -> Term:
+    """A polynomial with the fewest products, each of which waits for the one before."""
+    *lower, total = terms
+    for term in reversed(lower):
+        total = x.fma(total, term)
+    return total
+
+
+def estrin(x: Term, terms: list[Term]) -> Term:
+    """The same by products that do not wait for each other, of pairs, pairs of pairs, and so on."""
+    while len(terms) > 1:
         pairs = zip(terms[1::2], terms[::2], strict=False)
-        last = [terms[-1]] if len(terms) % 2 else []
-        terms = [*(power.fma(high, low) for high, low in pairs), *last]
-        if len(terms) == 1:
-            assert isinstance(terms[0], Term)
-            return terms[0]
-        power = power * power
+        terms = [*(x.fma(high, low) for high, low in pairs), *terms[len(terms) // 2 * 2 :]]
+        x = x * x
+    return terms[0]
 
 
 def product(x: Term, y: Number) -> tuple[Term, Term]:
@@ -255,10 +271,16 @@ def whole(x: Term) -> Term:
     return choose(x < unit, (x + unit) - unit, x)
 
 
-def nearest(x: Term) -> tuple[Term, Term]:
-    """The nearest whole number of an `x` of moderate size, and a float whose low bits are that number."""
-    shifted = x + x.format.magic
-    return shifted - x.format.magic, shifted
+def limited(x: Term, bound: float) -> Term:
+    """`x` within ``-bound`` and `bound`, by one instruction of AVX-512 for whole vectors; nan becomes a number too."""
+    return avx512("range", x, x.constant(bound), immediate=0b0010)  # the lesser magnitude, the sign of the first
+
+
+def nearest(x: Term, parts: int = 1) -> tuple[Term, Term]:
+    """The nearest multiple of ``1 / parts`` of an `x` of moderate size, and a float whose low bits say how many."""
+    magic = x.format.magic / parts
+    shifted = x + magic
+    return shifted - magic, shifted
 
 
 def power_of_two(shifted: Term, plus: int = 0) -> Term:
@@ -281,7 +303,7 @@ def scale(x: Term, k: Term) -> Term:
 
 
 def avx512(name: str, *args: Term, immediate: int | None = None) -> Term:
-    """An instruction of AVX-512 on exponents, unmasked: scalef, getexp, getmant."""
+    """An instruction of AVX-512, unmasked: scalef, getexp, getmant, range."""
     b, kind = args[0].builder, args[0].kind
     mask = f"i{kind.lanes}"
     path = f"@llvm.x86.avx512.mask.{name}.{'pd' if kind.bits == 64 else 'ps'}.512"

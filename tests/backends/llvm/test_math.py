@@ -411,6 +411,35 @@ def test_saturated() -> None:
         assert (apply("expm1", -2 * x) == -1).all()
 
 
+@on_every_target
+@in_both_dtypes
+def test_exponentials_of_vast_numbers(dtype: str, target_name: str) -> None:
+    """Of which the next multiple of log(2) is far away."""
+    skip_unless_it_runs(target_name)
+    apply = library(target_name, dtype, vector(target_name, dtype))
+    last = np.finfo(dtype).maxexp
+    for significand in (1.0, 1.37, 1.99):
+        x = padded(np.ldexp(significand, np.arange(11, last))).astype(dtype)
+        for name in ("exp", "exp2"):
+            assert (apply(name, x) == math.inf).all()
+            assert (apply(name, -x) == 0).all()
+
+
+@on_every_target
+@in_both_dtypes
+def test_every_nan_stays_one(dtype: str, target_name: str) -> None:
+    """Signalling ones among them, which a processor treats otherwise."""
+    skip_unless_it_runs(target_name)
+    apply = library(target_name, dtype, vector(target_name, dtype))
+    mantissa = np.finfo(dtype).nmant
+    infinity = np.array(math.inf, dtype).view(f"int{8 * np.dtype(dtype).itemsize}")
+    payloads = np.array([1, 77, 1 << (mantissa - 1), (1 << mantissa) - 1], infinity.dtype)
+    x = (infinity | payloads).view(dtype)
+    x = padded(np.concatenate([x, -x]))
+    for name in FUNCTIONS:
+        assert np.isnan(apply(name, x)).all(), name
+
+
 def test_powers_are_exact_where_they_can_be() -> None:
     for dtype in DTYPES:
         apply = library("host", dtype, 1)
