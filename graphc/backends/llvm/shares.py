@@ -7,9 +7,9 @@ totals of shares that there may not be are what changes nothing.
 
 from __future__ import annotations
 
-from graphc.backends.llvm.columns import ColumnRenderer
 from graphc.backends.llvm.emit import Value
 from graphc.backends.llvm.scalars import I64, Function
+from graphc.backends.llvm.streams import StreamRenderer
 from graphc.backends.llvm.target import Target
 from graphc.backends.llvm.work import work
 from graphc.kernels import loopir
@@ -25,7 +25,7 @@ def share(shared: Shared, target: Target, name: str) -> Function:
     return _ShareRenderer(shared, target).render(name)
 
 
-class _ShareRenderer(ColumnRenderer):
+class _ShareRenderer(StreamRenderer):
     def __init__(self, shared: Shared, target: Target) -> None:
         super().__init__(shared.kernel, target)
         self.shared = shared

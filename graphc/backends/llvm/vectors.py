@@ -384,7 +384,7 @@ class VectorRenderer(ScalarRenderer):
         kind = Kind(array.dtype, vector.lanes)
         if not any(_axis(i) is vector.axis for i in index):
             return self.b.splat(self._load(row, Kind(array.dtype)), vector.lanes)
-        if _is_row(index, vector.axis):
+        if is_row(index, vector.axis):
             return self._load(self._along(row, vector.at, array), kind, vector.mask)
         if vector.mask is None:
             return self._picked(array, index, row, vector)
@@ -402,7 +402,7 @@ class VectorRenderer(ScalarRenderer):
         return self._from_memory(value, Kind(array.dtype, vector.lanes))
 
     def _vector_store(self, array: Array, index: tuple[Index, ...], row: str, value: Value, vector: Vector) -> None:
-        if _is_row(index, vector.axis):
+        if is_row(index, vector.axis):
             self._store(self._along(row, vector.at, array), value, vector.mask)
             return
         value = self._to_memory(value)
@@ -464,7 +464,7 @@ def _axis(index: Index) -> Axis | None:
     return index.axis if isinstance(index, Shifted) else index if isinstance(index, Axis) else None
 
 
-def _is_row(index: Sequence[Index], axis: Axis) -> bool:
+def is_row(index: Sequence[Index], axis: Axis) -> bool:
     """Whether neighbours along an axis are neighbours in memory."""
     return bool(index) and _axis(index[-1]) is axis and sum(_axis(i) is axis for i in index) == 1
 
