@@ -21,7 +21,7 @@ import graphc.tensor as T
 from graphc.backends.cupy import launches, programs, spelling
 from graphc.backends.cupy.launches import Prepared, Sequel, does_nothing, prepare
 from graphc.backends.cupy.programs import Programs
-from graphc.backends.cupy.render import render_alone
+from graphc.backends.cupy.several import render_alone
 from graphc.kernels import map_gpu
 from graphc.kernels.drafts import kernel_ops
 from graphc.kernels.epilogue import with_epilogues

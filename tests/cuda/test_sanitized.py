@@ -18,6 +18,7 @@ from tests.cuda.corpus import (
     PLAIN,
     WAYS,
     Way,
+    calls,
     handmade_call,
     most_elements,
     script,
@@ -28,6 +29,7 @@ from tests.cuda.corpus import (
 from tests.cuda.forms import FORMS
 from tests.cuda.host_device import compiler, environment
 from tests.cuda.play import Script, save
+from tests.cuda.together import alone, in_lots
 from tests.kernels.programs import Program
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="g++ was not found")
@@ -123,6 +125,14 @@ def test_sanitizers_are_silent(sanitize: str, tmp_path: Path) -> None:
     played, kernels = gathered(((BY_NAME[name], known[way]) for name, ways in SELECTED.items() for way in ways), False)
     more, others = handmade()
     is_silent(sanitize, played + more, kernels | others, tmp_path / "scripts")
+
+
+@pytest.mark.parametrize("sanitize", SANITIZERS)
+def test_sanitizers_are_silent_about_kernels_beside_each_other(sanitize: str, tmp_path: Path) -> None:
+    sizes = SIZES[0]
+    played = in_lots([alone(call, **sizes) for name in SELECTED for call in calls(BY_NAME[name], **sizes)], 4)
+    kernels = {name: launch for _, used in played for name, launch in used.items()}
+    is_silent(sanitize, [made for made, _ in played], kernels, tmp_path / "scripts")
 
 
 @pytest.mark.parametrize("part", range(PARTS))

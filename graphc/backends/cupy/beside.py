@@ -13,10 +13,11 @@ from typing import NamedTuple
 
 
 class Room(NamedTuple):
-    """What launches take of one, or may take."""
+    """What launches take of one, or may take.  Those of equal text are written once."""
 
     arguments: int
     statements: int
+    text: str = ""
 
 
 class Piece(NamedTuple):
@@ -38,7 +39,7 @@ def groups(pieces: Sequence[Piece], most: Room) -> list[list[int]]:
     """
     found: list[list[int]] = []
     joined: list[int] = []  # the positions of groups that others may join
-    left: dict[int, Room] = {}
+    left: dict[int, _Left] = {}
     touched: dict[int, int] = {}  # the last group that did it
     written: dict[int, int] = {}
     for number, piece in enumerate(pieces):
@@ -47,22 +48,37 @@ def groups(pieces: Sequence[Piece], most: Room) -> list[list[int]]:
         position = len(found)
         if piece.room is not None:
             behind = joined[bisect_right(joined, max(before, default=-1)) :]
-            position = next((p for p in behind if _fits(piece.room, left[p])), position)
+            position = next((p for p in behind if left[p].has(piece.room)), position)
         if position == len(found):
             found.append([])
             if piece.room is not None:
                 joined.append(position)
-                left[position] = most
+                left[position] = _Left(most)
         found[position].append(number)
         if piece.room is not None:
-            left[position] = Room(*(a - b for a, b in zip(left[position], piece.room, strict=True)))
+            left[position].take(piece.room)
         touched |= {cell: max(position, touched.get(cell, 0)) for cell in piece.touched}
         written |= {cell: max(position, written.get(cell, 0)) for cell in piece.written}
     return found
 
 
-def _fits(room: Room, left: Room) -> bool:
-    return all(a <= b for a, b in zip(room, left, strict=True))
+class _Left:
+    """What is left of a launch."""
+
+    def __init__(self, most: Room) -> None:
+        self.arguments, self.statements = most.arguments, most.statements
+        self.texts: set[str] = set()
+
+    def has(self, room: Room) -> bool:
+        """Whether it is enough."""
+        return room.arguments <= self.arguments and (room.text in self.texts or room.statements <= self.statements)
+
+    def take(self, room: Room) -> None:
+        """Have less."""
+        self.arguments -= room.arguments
+        if room.text not in self.texts:
+            self.statements -= room.statements
+            self.texts.add(room.text)
 
 
 def spans(found: Sequence[Sequence[Piece]]) -> dict[int, tuple[int, int]]:

@@ -45,8 +45,13 @@ FEW_COMMANDS = 3
 # What a kernel can be given (32764 bytes since CUDA 12.1), with room for the ends of new values.
 MOST_ARGUMENTS = 2000
 
-# What launches that run beside each other may be, all together.
-MOST_BESIDE = Room(MOST_ARGUMENTS, MOST_STATEMENTS)
+# What launches that run beside each other may be, all together: a kernel of so many statements takes a second to
+# compile, one of twice as many some seconds.
+MOST_BESIDE = Room(MOST_ARGUMENTS, statements=200)
+
+# Memory in which each array has a place of its own for as long as it is needed.  Where they need more, those that take
+# turns in a memory of the plan do not run beside each other: there is enough work for one launch after the other.
+MOST_APART = 1 << 26
 
 Groups = Sequence[Sequence[Command]]
 
@@ -162,7 +167,7 @@ class Instance(Walk):
 
     def settle(self) -> None:
         """Memory for everything; and all kernels compiled together: those of a group one launch, or all of them one."""
-        before, after = self._groups(self.commands), self._groups(self.commits)
+        before, after = self._order()
         self._arrange([*before, *after])
         if self.alone:
             runs = [run for _, run in self._launches]
@@ -178,28 +183,42 @@ class Instance(Walk):
 
     # ---- what runs at the same time ----
 
-    def _groups(self, commands: Sequence[Command]) -> Groups:
-        """The commands in groups that run at the same time."""
-        found = groups([self._piece(command) for command in commands], MOST_BESIDE)
+    def _order(self) -> tuple[Groups, Groups]:
+        """The commands, and the commits, in groups that run at the same time."""
+        found = self._groups(self.commands, {}), self._groups(self.commits, {})
+        _, nbytes = packed(self._lives([*found[0], *found[1]]))
+        if nbytes <= MOST_APART:
+            return found
+        of_region: dict[Key, int] = {}
+        regions = [(id(cell), self.plan.regions.get(key, key)) for key, (cell, _) in self._needs.items()]
+        turns = {cell: of_region.setdefault(region, cell) for cell, region in regions}
+        return self._groups(self.commands, turns), self._groups(self.commits, turns)
+
+    def _groups(self, commands: Sequence[Command], turns: Mapping[int, int]) -> Groups:
+        """Commands in groups that run at the same time; turns: cells (by id) that are used as if they were others."""
+        found = groups([self._piece(command, turns) for command in commands], MOST_BESIDE)
         return [[commands[i] for i in group] for group in found]
 
-    def _piece(self, command: Command) -> Piece:
+    def _piece(self, command: Command, turns: Mapping[int, int]) -> Piece:
         """What there is to know of a command for that."""
         prepared = self._prepared.get(id(command))
         room = None
         if prepared is not None and prepared.beside is not None:
-            room = Room(1 + len(command.cells), len(list(walk(prepared.kernel.body))))
-        return Piece([*map(id, command.cells)], [*map(id, command.written)], room)
+            room = Room(1 + len(command.cells), len(list(walk(prepared.kernel.body))), prepared.beside.text)
+        touched, written = ([turns.get(id(c), id(c)) for c in cells] for cells in (command.cells, command.written))
+        return Piece(touched, written, room)
 
     def _told(self, group: Sequence[Command]) -> Sequence[Command]:
         """The commands of a group: one launch, if there are several."""
-        runs = [command for command in group if isinstance(command, RunKernel)]
-        launches = [self._prepared[id(run)] for run in runs]
-        if len(runs) == 1:
-            self._launched.append((launches[0], runs[0]))
+        pairs = [(self._prepared[id(run)], run) for run in group if isinstance(run, RunKernel)]
         if len(group) == 1:
+            self._launched += pairs
             return group
-        whole = Beside(tuple(launch.beside for launch in launches if launch.beside is not None))
+        number: dict[str, int] = {}  # of a text: those of equal text shall be neighbours
+        members = [(launch.beside, run) for launch, run in pairs if launch.beside is not None]
+        members.sort(key=lambda member: number.setdefault(member[0].text, len(number)))
+        runs = [run for _, run in members]
+        whole = Beside(tuple(launch for launch, _ in members))
         *ends, grid = whole.ends
         arguments = (*map(ctypes.c_uint, ends), *(cell for run in runs for cell in run.arguments))
         made = RunKernel.of(grid, ALONE, arguments, sum(run.work for run in runs))
@@ -256,6 +275,10 @@ class Instance(Walk):
         self._launches += launches
         self._into += [run for _, run in launches]
 
+    def place(self, key: Key) -> Key:
+        """The memory that a variable is in.  What takes turns in a memory of the plan may run at the same time here."""
+        return self.plan.home.get(key, key) if isinstance(key, Variable) else key
+
     def memory(self, key: Key, nbytes: int) -> Address:
         """A cell, filled when all memory has been asked for."""
         cell = Address()
@@ -310,7 +333,7 @@ class Instance(Walk):
         """From which group of commands to which each array is needed; new values to the end."""
         last = len(order)
         kept = {self.place(key) for key in self.plan.results}
-        known = spans([[self._piece(command) for command in group] for group in order])
+        known = spans([[self._piece(command, {}) for command in group] for group in order])
         lives: dict[Key, Life] = {}
         for key, (cell, nbytes) in self._needs.items():
             if key.ndim and id(cell) not in self.free:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import accumulate
 from math import prod
 
 from graphc.backends.cupy.layout import Layout, extras
-from graphc.backends.cupy.render import render, render_beside
+from graphc.backends.cupy.render import render
+from graphc.backends.cupy.several import render_beside
 from graphc.kernels.gpuir import (
     COLUMNS,
     GRID,
@@ -69,6 +71,11 @@ class Prepared:
     def source(self, name: str) -> str:
         """The CUDA C of the kernel."""
         return render(self.kernel, self.layout, name)
+
+    @cached_property
+    def text(self) -> str:
+        """What is equal for kernels that do the same."""
+        return self.source("kernel")
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from math import prod
+from typing import NamedTuple
 
 from graphc.backends.cupy import tiles
 from graphc.backends.cupy.layout import EXTRAS, Layout, extras, has_checks
@@ -73,64 +74,41 @@ def render(kernel: GpuKernel, layout: Layout, name: str) -> str:
     return _Renderer(kernel, layout, name).text
 
 
-def render_alone(kernels: Sequence[tuple[GpuKernel, Layout]], name: str) -> str:
-    """A ``__global__`` function that one block runs: several kernels one after the other, in the same shared memory."""
-    parameters: list[str] = []
-    lines: list[str] = []
-    renderers = [_Renderer(kernel, layout, name) for kernel, layout in kernels]
-    for i, renderer in enumerate(renderers):
-        if i:
-            lines.append("  __syncthreads();")
-        lines += ["  {", *_inner(renderer, parameters, PLACE), "  }"]
-    return "\n".join([*_head_of_several(name, renderers, parameters), *lines, "}"])
+class Part(NamedTuple):
+    """What a function of several kernels (several.py) has of one.
 
-
-def render_beside(kernels: Sequence[tuple[GpuKernel, Layout]], name: str) -> str:
-    """A ``__global__`` function of several kernels, each for some of its blocks: up to an end that is a parameter."""
-    ends = [f"end{i}" for i in range(len(kernels) - 1)]
-    parameters = [f"const unsigned int {end}" for end in ends]
-    lines: list[str] = []
-    renderers = [_Renderer(kernel, layout, name) for kernel, layout in kernels]
-    for i, renderer in enumerate(renderers):
-        end = ends[i] if i < len(ends) else PLACE["blocks"]
-        where = {"block": PLACE["block"], "blocks": end}
-        if i:
-            where = {what: f"{behind} - {ends[i - 1]}" for what, behind in where.items()}
-        condition = f"if (blockIdx.x < {end}) " if i < len(ends) else ""
-        lines += [f"  {'} else ' if i else ''}{condition}{{", *_inner(renderer, parameters, where)]
-    return "\n".join([*_head_of_several(name, renderers, parameters), *lines, "  }", "}"])
-
-
-def _inner(renderer: _Renderer, parameters: list[str], where: Mapping[str, str]) -> list[str]:
-    """The lines of a kernel as a part of a function, to whose parameters its own are added.
-
-    where: its place in the grid.
+    indices: the definition of their type; parameters: types and names; shared_bytes: of shared memory.
     """
-    lines = [f"    {renderer.index}"]
-    for kind, own in renderer.parameters:
-        parameters.append(f"{kind}p{len(parameters)}")
-        lines.append(f"    {kind}{own} = {parameters[-1].removeprefix(kind)};")
-    return [*lines, *(f"  {line}" for line in (*place(renderer.body, where), *renderer.body))]
+
+    indices: str
+    parameters: tuple[tuple[str, str], ...]
+    body: tuple[str, ...]
+    threads: int
+    shared_bytes: int
 
 
-def _head_of_several(name: str, renderers: Sequence[_Renderer], parameters: Sequence[str]) -> list[str]:
-    """How a function of several kernels begins."""
-    shared = max(renderer.shared_bytes for renderer in renderers)
-    return _head(name, prod(renderers[0].mapped.block), parameters, shared)
+def part(kernel: GpuKernel, layout: Layout) -> Part:
+    """A kernel as a part of a function."""
+    found = _Renderer(kernel, layout, "")
+    return Part(found.index, tuple(found.parameters), tuple(found.body), prod(kernel.block), found.shared_bytes)
 
 
-def _head(name: str, threads: int, parameters: Sequence[str], shared_bytes: int) -> list[str]:
+def head(name: str, threads: int, parameters: Sequence[str], shared_bytes: int) -> list[str]:
     """How a function begins."""
     bounds = f"__launch_bounds__({threads}, {max(1, AT_ONCE // threads)})"
-    head = f'extern "C" __global__ void {bounds} {name}({", ".join(parameters)}) {{'
-    return [head, f"  __shared__ __align__(16) char shared[{shared_bytes}];"] if shared_bytes else [head]
+    line = f'extern "C" __global__ void {bounds} {name}({", ".join(parameters)}) {{'
+    return [line, f"  __shared__ __align__(16) char shared[{shared_bytes}];"] if shared_bytes else [line]
 
 
 def place(body: Sequence[str], where: Mapping[str, str] = PLACE) -> list[str]:
     """The names of a block's place in the grid, as far as a body uses them."""
-    words = set(re.findall(r"\w+", "\n".join(body)))
-    names = ", ".join(f"{name} = {it}" for name, it in where.items() if name in words)
+    names = ", ".join(f"{name} = {where[name]}" for name in PLACE if is_used(name, body))
     return [f"  const unsigned int {names};"] if names else []
+
+
+def is_used(name: str, body: Sequence[str]) -> bool:
+    """Whether a body has a name."""
+    return any(re.search(rf"\b{name}\b", line) for line in body)
 
 
 def translation_unit(functions: Sequence[str]) -> str:
@@ -169,8 +147,8 @@ class _Renderer:
     def text(self) -> str:
         """The function."""
         parameters = [kind + name for kind, name in self.parameters]
-        head = _head(self.name, prod(self.mapped.block), parameters, self.shared_bytes)
-        return "\n".join([*head, f"  {self.index}", *place(self.body), *self.body, "}"])
+        lines = head(self.name, prod(self.mapped.block), parameters, self.shared_bytes)
+        return "\n".join([*lines, f"  {self.index}", *place(self.body), *self.body, "}"])
 
     @property
     def shared_bytes(self) -> int:
