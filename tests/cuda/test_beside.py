@@ -143,6 +143,23 @@ def test_kernels_beside_each_other_do_what_they_do_alone() -> None:
 
 
 @needs_compiler
+@pytest.mark.parametrize("name", ["row_softmax", "column_sum", "several_reductions", "gather", "layer"])
+def test_kernels_of_equal_text_are_written_once(name: str) -> None:
+    """Three of one between others."""
+    sizes = usual_sizes(BY_NAME[name])
+    same = alone(calls(BY_NAME[name], **sizes)[0], **sizes)
+    other = alone(calls(BY_NAME["map_chain"], n=70, m=35)[0], n=70, m=35)
+    made, kernels = together([other, same, same, same, other])
+    text = kernels[made.steps[0].name].source("kernel")
+    assert text.count("typedef") == 3
+    assert "    if (blockIdx.x < end1) {" in text
+    assert "    } else if (blockIdx.x < end2) {" in text
+    modules = compiled(HostDevice(), sources(kernels))
+    devices = [HostDevice(order) for order in ORDERS]
+    assert noticed(devices, [modules] * len(devices), made) is None
+
+
+@needs_compiler
 def test_a_check_of_one_kernel_does_not_touch_the_others() -> None:
     (bad, *_) = (made for made in map(alone, calls(BY_NAME["gather"], True, n=3, m=5)) if made[0].wanted is None)
     (good, *_) = (alone(call, n=3, m=5) for call in calls(BY_NAME["column_sum"], n=3, m=5))

@@ -37,7 +37,7 @@ from tests.cuda.corpus import (
 )
 from tests.cuda.host_device import compiler, environment
 from tests.cuda.play import Script, save
-from tests.cuda.together import alone, in_lots
+from tests.cuda.together import alone, in_lots, together
 from tests.kernels.programs import Program
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="g++ was not found")
@@ -306,7 +306,8 @@ def handmade_calls(way: Way) -> Calls:
 def calls_beside() -> Calls:
     """The selected programs, some calls at a time."""
     single = [alone(call, **SIZES) for name in SELECTED for call in calls(BY_NAME[name], **SIZES)]
-    return [(f"{made} ", made, kernels) for made, kernels in in_lots(single, 3)]
+    equal = together([single[0], *[single[1]] * 3])
+    return [(f"{made} ", made, kernels) for made, kernels in [*in_lots(single, 3), equal]]
 
 
 @pytest.fixture
