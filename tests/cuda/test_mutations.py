@@ -1,7 +1,8 @@
 """The tests notice what may be wrong with a kernel: each barrier, bound, guard and atomic is taken away in turn.
 
 Mutants are played three times, as long as nobody notices: as they are, in every order of threads; with the address
-sanitizer; with the thread sanitizer.  A mutant that crashes is noticed as well, and the process begins again behind it.
+sanitizer; with the thread sanitizer.  A mutant that crashes, or does not end, is noticed as well, and the process
+begins again behind it.
 """
 
 from __future__ import annotations
@@ -122,6 +123,7 @@ EQUIVALENT = {
 }
 
 PLAY = """
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -134,6 +136,7 @@ flags = ["-fsanitize-recover=all"] if sanitize else []
 devices = [HostDevice(order, sanitize=sanitize, flags=flags) for order in (ORDERS if not sanitize else ORDERS[1:2])]
 modules = [compiled(devices[0], sources)] * len(devices)
 for i in range(int(sys.argv[3]), len(mutants)):
+    signal.alarm(60)
     print("mutant", i, file=sys.stderr, flush=True)
     found = next(filter(None, (noticed(devices, modules, script) for script in mutants[i])), None)
     if found:
