@@ -90,7 +90,8 @@ def joined(product: Product, step: Launch, shapes: Shapes) -> Launch | None:
     if nest.carries or not all(isinstance(s, SIMPLE) for s in nest.body) or len(loads) != 1:
         return None
     (load,) = loads
-    if load.index != nest.axes or load.out.dtype != out.dtype:
+    is_whole = load.index == nest.axes and array.sizes == tuple(axis.sizes for axis in nest.axes)
+    if not is_whole or load.out.dtype != out.dtype:
         return None
     size = shapes.shape(product.node.inputs[0])[1]
     assert size is not None

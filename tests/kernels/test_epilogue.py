@@ -31,6 +31,8 @@ CASES = [
     (Program("transposed", "nm mk kn", lambda x, y, z: T.dot(x, y).T * z), 1, 0),
     (Program("rows", "nm mk", lambda x, y: nnet.softmax(T.dot(x, y))), 0, 1),
     (Program("total", "nm mk", lambda x, y: T.exp(T.dot(x, y)).sum()), 0, 1),
+    (Program("some_rows", "nm mk", lambda x, y: T.exp(T.dot(x, y)[:1])), 1, 0),
+    (Program("some_columns", "nm mk", lambda x, y: T.exp(T.dot(y.T, x.T)[:, :2])), 1, 0),
     (Program("with_itself", "nn", lambda x: T.dot(x, x) + x), 1, 0),
     (Program("reshaped", "nm mk", lambda x, y: T.exp(T.dot(x, y).reshape((-1,)))), 0, 1),
 ]
