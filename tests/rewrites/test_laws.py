@@ -6,6 +6,7 @@ judged against the value at 200 bits, as docs/rewrites.md defines the classes.  
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -373,7 +374,7 @@ def error(value: float, true: Any) -> float:
         nearest = float(true)
         if np.isinf(nearest):
             return 0.0 if value == nearest else INF
-        return float(abs(mpmath.mpf(float(value)) - true) / mpmath.mpf(float(np.spacing(abs(nearest)) or 5e-324)))
+        return float(abs(mpmath.mpf(float(value)) - true) / mpmath.mpf(math.ulp(nearest)))
 
 
 # ---- algebraic rules, and what they must not touch by default ----
