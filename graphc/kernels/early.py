@@ -16,8 +16,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 
 from graphc.kernels.gpuir import walk
+from graphc.kernels.kept import through_row
 from graphc.kernels.loopir import Accumulate, Array, Axis, Index, Load, Loop, Statement, Store
 from graphc.kernels.nests import Nest, nest_of
 
@@ -43,7 +45,8 @@ def _filled_early(nest: Nest, row: Array) -> Nest:
             continue
         if any(loops[i].axis.sizes != loops[last].axis.sizes for i in readers):
             continue
-        made = {loops[i]: _changed(loops[i], load.array, row, keeps=i == readers[0]) for i in readers}
+        is_read = partial(_is_of, load.array)
+        made = {loops[i]: through_row(loops[i], is_read, row, keeps=i == readers[0]) for i in readers}
         return replace(nest, body=tuple(made.get(s, s) if isinstance(s, Loop) else s for s in nest.body))
     return nest
 
@@ -83,18 +86,9 @@ def _reads(loop: Loop, place: tuple[Index | None, ...], array: Array) -> bool:
     return len(loads) == 1 and loads[0] in loop.body and _place(loads[0], loop.axis) == place
 
 
+def _is_of(array: Array, s: Statement) -> bool:
+    return isinstance(s, Load) and s.array is array
+
+
 def _is_written(nest: Nest, array: Array) -> bool:
     return any(isinstance(s, Store | Accumulate) and s.array is array for s in walk(nest.body))
-
-
-def _changed(loop: Loop, array: Array, row: Array, keeps: bool) -> Loop:
-    """A loop that finds in a row what it read from an array, or puts it there."""
-    body: list[Statement] = []
-    for s in loop.body:
-        if isinstance(s, Load) and s.array is array:
-            body.append(s if keeps else Load(s.out, row, (loop.axis,)))
-            if keeps:
-                body.append(Store(row, (loop.axis,), s.out))
-        else:
-            body.append(s)
-    return replace(loop, body=tuple(body))

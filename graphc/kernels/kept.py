@@ -14,7 +14,9 @@ neighbouring threads, which read them together.
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from graphc.graph.variable import Variable
 from graphc.kernels.launch import Launch, Memory
@@ -61,7 +63,8 @@ class _Keeper:
             if len(loops) > 1:
                 row = self._row(place)
                 for loop in loops:
-                    made[loop] = self._reading(made.get(loop, loop), place, row, keeps=loop is loops[0])
+                    is_read = partial(self._is_at, place, loop.axis)
+                    made[loop] = through_row(made.get(loop, loop), is_read, row, keeps=loop is loops[0])
         return replace(outer, body=tuple(made.get(s, s) if isinstance(s, Loop) else s for s in outer.body))
 
     def _place(self, s: Statement, axis: Axis) -> Place | None:
@@ -72,6 +75,9 @@ class _Keeper:
             return None
         return s.array, tuple(None if i is axis else i for i in s.index), axis.sizes
 
+    def _is_at(self, place: Place, axis: Axis, s: Statement) -> bool:
+        return self._place(s, axis) == place
+
     def _row(self, place: Place) -> Array:
         array, _, sizes = place
         row = Array(array.dtype, (sizes,))
@@ -79,18 +85,21 @@ class _Keeper:
         self.rows[row] = Memory(array.dtype, tuple(shape))
         return row
 
-    def _reading(self, loop: Loop, place: Place, row: Array, keeps: bool) -> Loop:
-        """A loop that reads the row, or fills it."""
-        body: list[Statement] = []
-        for s in loop.body:
-            if self._place(s, loop.axis) == place:
-                assert isinstance(s, Load)
-                body.append(s if keeps else Load(s.out, row, (loop.axis,)))
-                if keeps:
-                    body.append(Store(row, (loop.axis,), s.out))
-            else:
-                body.append(s)
-        return replace(loop, body=tuple(body))
+
+def through_row(loop: Loop, is_read: Callable[[Statement], bool], row: Array, keeps: bool) -> Loop:
+    """A loop that reads a row in place of what it read, or fills it with that.
+
+    is_read: whether a statement is the load of what the row has.
+    """
+    body: list[Statement] = []
+    for s in loop.body:
+        if isinstance(s, Load) and is_read(s):
+            body.append(s if keeps else Load(s.out, row, (loop.axis,)))
+            if keeps:
+                body.append(Store(row, (loop.axis,), s.out))
+        else:
+            body.append(s)
+    return replace(loop, body=tuple(body))
 
 
 def _is_innermost(loop: Loop) -> bool:
