@@ -29,8 +29,11 @@ from graphc.kernels.steps import Assumed, Key, NotEmpty, Product, SameCount, Siz
 from graphc.kernels.views import View
 from graphc.ops.shape import ShapeOf
 
-# Products of no more multiplications are kernels of our own, and of no more terms: a library takes longer to begin, and
-# what follows would be another launch.  The kernels do not share out the terms of one sum to several blocks.
+# Products of no more multiplications are always kernels of our own: a library takes longer to begin.
+MOST_TINY = 1 << 15
+
+# Those of no more are, together with what reads them, if they have so few terms that one block may add up an element,
+# and if they are not to be rounded.
 MOST_OWN, MOST_TERMS = 1 << 26, 1024
 
 
@@ -164,7 +167,8 @@ class Walk(ABC):
         rows, columns = self.numbers.shape(step.node.outputs[0])
         terms = self.numbers.shape(step.node.inputs[0])[1]
         is_rounded = step.node.outputs[0].dtype == "float32" and self.plan.schedule.matmul_precision == "tf32"
-        return rows * columns * terms <= MOST_OWN and terms <= MOST_TERMS and not is_rounded
+        count = rows * columns * terms
+        return count <= MOST_TINY or (count <= MOST_OWN and terms <= MOST_TERMS and not is_rounded)
 
     def multiply(self, step: Product, target: Address, scale: float = 1.0, old: Address | None = None) -> Multiply:
         """The command for a product, or for ``old + scale * product``."""
