@@ -208,13 +208,17 @@ def at_most(x: Term, high: float) -> Term:
     return choose(x > high, high, x)
 
 
+FEW_TERMS = 3
+
+
 def polynomial(x: Term, coefficients: Sequence[float]) -> Term:
     """A polynomial, lowest coefficient first: its pairs are linear terms, and what is left is one in ``x**2``."""
     pairs = zip(coefficients[1::2], coefficients[::2], strict=False)
     last = coefficients[len(coefficients) // 2 * 2 :]
     terms = [*(x.fma(high, low) for high, low in pairs), *map(x.constant, last)]
-    # Vectors of AVX-512 keep the multipliers busy: there one product less is worth more than not to wait.
-    return (horner if x.builder.target.has_avx512 else estrin)(x * x, terms)
+    # Vectors of AVX-512 keep the multipliers busy: there one product less is worth more than not to wait.  Few terms
+    # wait no longer; many would, and calls on a few numbers with them.
+    return (horner if x.builder.target.has_avx512 and len(terms) <= FEW_TERMS else estrin)(x * x, terms)
 
 
 def horner(x: Term, terms: list[Term]) -> Term:
