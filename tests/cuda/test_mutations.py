@@ -119,6 +119,7 @@ EQUIVALENT = {
     r"middle_axes .*alone: no barrier .* #1$": "the two kernels around it fill different arrays",
     r"not its block in ": "columns are taken in turns, whichever is the first",
     r"not its blocks in ": "each thread has one iteration",
+    r"layer_norm .*alone: no barrier .* #[12]$": "the kernel between them reads nothing of the first: either one will do",
     r"(row_softmax|total_after_rows).*: one less in for \(ix i1 = ": "what is subtracted before exp does not matter",
 }
 
