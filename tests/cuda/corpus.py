@@ -73,7 +73,6 @@ PRODUCTS = [
     Program("layer", "mn nm m", lambda x, y, z: T.tanh(T.dot(x, y) + z), "float32 float32 float32"),
     Program("layer_back", "mn mn mm", lambda x, y, z: [(d := T.dot(x, y.T) * (z > 0)), d.sum(axis=0)]),
     Program("product_is_added", "nm nm mm", lambda x, y, z: z - 0.5 * T.dot(x.T, y)),
-    Program("product_of_products", "nm mn mn", lambda x, y, z: T.exp(T.dot(T.dot(x, y), z.T))),
 ]
 CORPUS = (*PROGRAMS, *COLUMNS, *PRODUCTS)
 BY_NAME = {program.name: program for program in CORPUS}
