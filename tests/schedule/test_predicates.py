@@ -333,8 +333,8 @@ print(f.schedule, f.source, sep="\\n")
 """
 
 
-def test_every_process_writes_the_same_source(backend: str) -> None:
-    command = [sys.executable, "-c", NESTED, backend]
+def test_every_process_writes_the_same_source(backend: str, beginning: str) -> None:
+    command = [sys.executable, "-c", beginning + NESTED, backend]
     texts = {
         subprocess.run(
             command, env={**os.environ, "PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
