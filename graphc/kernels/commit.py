@@ -28,7 +28,6 @@ from graphc.kernels.loopir import (
     Value,
 )  # fmt: skip
 from graphc.kernels.nests import nest_of
-from graphc.kernels.plan import Plan
 from graphc.kernels.steps import Product
 from graphc.kernels.uses import Uses
 
@@ -50,20 +49,20 @@ class Update:
     addition: Addition | None
 
 
-def in_commit(plan: Plan, returned: int, old: Sequence[Variable | None]) -> dict[int, Update]:
-    """The steps that may run in the commit, by their position.
+def in_commit(uses: Uses, returned: int, old: Sequence[Variable | None]) -> dict[int, Update]:
+    """The steps of a plan that may run in the commit, by their position.
 
     returned: how many of the plan's results are not new values; old: for each new value the input that has the old
     one, if any.
     """
-    return _Finder(plan, returned, old).run()
+    return _Finder(uses, returned, old).run()
 
 
 class _Finder:
-    def __init__(self, plan: Plan, returned: int, old: Sequence[Variable | None]) -> None:
-        self.plan = plan
-        self.uses = Uses(plan)
-        self.home = self.uses.home
+    def __init__(self, uses: Uses, returned: int, old: Sequence[Variable | None]) -> None:
+        self.plan = plan = uses.plan
+        self.uses = uses
+        self.home = uses.home
         results = [self.home(key) for key in plan.results]
         self.times = Counter(results)
         self.new = {key: number for number, key in enumerate(results[returned:])}

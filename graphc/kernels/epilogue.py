@@ -30,20 +30,19 @@ from graphc.kernels.loopir import (
     Store,
 )  # fmt: skip
 from graphc.kernels.nests import nest_of
-from graphc.kernels.plan import Plan
 from graphc.kernels.product import element
 from graphc.kernels.shapes import Shapes
 from graphc.kernels.steps import Product, Step
 from graphc.kernels.uses import Uses
 
 
-def with_epilogues(plan: Plan, is_own: Callable[[Product], bool], fixed: Collection[int] = ()) -> list[Step | None]:
+def with_epilogues(uses: Uses, is_own: Callable[[Product], bool], fixed: Collection[int] = ()) -> list[Step | None]:
     """The steps of a plan; those that read a product compute it, if they can, and None is where it was.
 
     is_own: whether a product is not a library's; fixed: the positions of steps that stay what they are.
     """
+    plan = uses.plan
     steps: list[Step | None] = list(plan.steps)
-    uses = Uses(plan)
     results = set(map(uses.home, plan.results))
     for position, product in enumerate(plan.steps):
         if not isinstance(product, Product) or not is_own(product):

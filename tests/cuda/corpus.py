@@ -50,6 +50,7 @@ from graphc.kernels.map_gpu import ALONE
 from graphc.kernels.plan import Plan, plan
 from graphc.kernels.product import multiplied
 from graphc.kernels.steps import Product
+from graphc.kernels.uses import Uses
 from graphc.ops.elementwise import mul, sub
 from graphc.tensor import nnet
 from tests.cuda.play import Array, Script, Step
@@ -147,7 +148,7 @@ def plan_of(program: Program, ones: str) -> Plan:
 
 def of_kernels(made: Plan) -> Plan:
     """A plan whose products are kernels, together with what reads them where that can be."""
-    steps = with_epilogues(made, lambda _: True)
+    steps = with_epilogues(Uses(made), lambda _: True)
     kept = [(step, when) for step, when in zip(steps, made.whens, strict=True) if step is not None]
     return replace(
         made,

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from graphc.backends.cupy.functions import translation_unit
 from graphc.backends.cupy.launches import Prepared, Sequel, does_nothing, prepare
-from graphc.backends.cupy.render import translation_unit
 from graphc.kernels.interpret import Refused
 from graphc.kernels.loopir import Kernel
 from tests.cuda.host_device import HostDevice

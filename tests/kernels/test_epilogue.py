@@ -14,6 +14,7 @@ from graphc.kernels.drafts import kernel_ops
 from graphc.kernels.epilogue import with_epilogues
 from graphc.kernels.plan import Plan, plan
 from graphc.kernels.steps import Launch, Product
+from graphc.kernels.uses import Uses
 from graphc.ops.matmul import Dot
 from graphc.tensor import nnet
 from tests.kernels.machine import Machine
@@ -49,7 +50,7 @@ def planned(program: Program) -> Plan:
 @pytest.mark.parametrize("sizes", [{}, {"n": 1, "m": 1, "k": 1}, {"m": 0}, {"n": 0}], ids=str)
 def test_a_product_is_computed_where_it_is_read(program: Program, joined: int, left: int, sizes: Any) -> None:
     before = planned(program)
-    steps = with_epilogues(before, lambda _: True)
+    steps = with_epilogues(Uses(before), lambda _: True)
     assert len(steps) == len(before.steps)
     assert sum(s is None for s in steps) == joined
     assert sum(isinstance(s, Product) for s in steps) == left
@@ -69,6 +70,7 @@ def as_list(results: Any) -> list[Any]:
 
 def test_a_step_that_is_fixed_reads_its_product() -> None:
     before = planned(CASES[0][0])
-    (reader,) = (i for i, s in enumerate(with_epilogues(before, lambda _: True)) if s is not before.steps[i] and s)
-    assert with_epilogues(before, lambda _: True, {reader}) == list(before.steps)
-    assert with_epilogues(before, lambda _: False) == list(before.steps)
+    uses = Uses(before)
+    (reader,) = (i for i, s in enumerate(with_epilogues(uses, lambda _: True)) if s is not before.steps[i] and s)
+    assert with_epilogues(uses, lambda _: True, {reader}) == list(before.steps)
+    assert with_epilogues(uses, lambda _: False) == list(before.steps)

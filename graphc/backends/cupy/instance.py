@@ -23,7 +23,7 @@ from graphc.backends.cupy.numbers import Numbers
 from graphc.backends.cupy.programs import Launched, Programs, source, whole_source
 from graphc.backends.cupy.walk import Walk
 from graphc.graph.variable import Constant, Variable
-from graphc.kernels.commit import Addition, in_commit
+from graphc.kernels.commit import Addition, Update, in_commit
 from graphc.kernels.copies import copying
 from graphc.kernels.epilogue import joined, with_epilogues
 from graphc.kernels.gpuir import walk
@@ -31,6 +31,7 @@ from graphc.kernels.launch import Launch
 from graphc.kernels.map_gpu import ALONE
 from graphc.kernels.plan import Plan
 from graphc.kernels.steps import Key, Product, Step
+from graphc.kernels.uses import Uses
 
 # A function of no more kernels and iterations than these is run by one block: it takes less time than a launch.
 MOST_KERNELS = 40
@@ -105,11 +106,13 @@ class Instance(Walk):
         self._into = self.commands
         self.returned = returned
         self.targets = [Address() for _ in plan.results[returned:]]
-        self._updates = {} if alone else in_commit(plan, returned, old)
+        self._updates: dict[int, Update] = {}
         self._added: dict[int, Addition] = {}
         self.steps: list[Step | None] = list(plan.steps)
         if not alone:
-            self._join()
+            uses = Uses(plan)
+            self._updates = in_commit(uses, returned, old)
+            self._join(uses)
         self._launches: list[tuple[Prepared, RunKernel]] = []
         self._launched: list[tuple[Launched, RunKernel]] = []
         self._needs: dict[Key, tuple[Address, int]] = {}
@@ -243,9 +246,9 @@ class Instance(Walk):
                 self.step(step)
         self._into = self.commands
 
-    def _join(self) -> None:
+    def _join(self, uses: Uses) -> None:
         """Products become part of the steps that read them: of a kernel, if they are our own, or of an addition."""
-        self.steps = with_epilogues(self.plan, self.is_own, self._updates)
+        self.steps = with_epilogues(uses, self.is_own, self._updates)
         for position, update in self._updates.items():
             if update.addition is None:
                 continue

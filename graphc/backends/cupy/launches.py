@@ -123,6 +123,8 @@ def prepare(
     def with_another(own: Prepared) -> Prepared:
         if not can_be_beside(own.kernel, size_of):
             return own
+        if own.kernel.block == ALONE:
+            return replace(own, beside=own)
         other = prepared(replace(own.kernel, block=ALONE))
         is_same = other.extras == own.extras and other.grid <= own.grid and other.row_bytes <= own.row_bytes
         return replace(own, beside=other) if is_same else own

@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from graphc.backends.cupy.device import Device, Module
+from graphc.backends.cupy.functions import translation_unit
 from graphc.backends.cupy.launches import Prepared
-from graphc.backends.cupy.render import translation_unit
 from graphc.backends.cupy.several import render_alone
 
 

@@ -6,15 +6,14 @@ After the parameters of the loop IR come those of layout.py.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from math import prod
 from typing import NamedTuple
 
 from graphc.backends.cupy import tiles
+from graphc.backends.cupy.functions import head, place
 from graphc.backends.cupy.layout import EXTRAS, Layout, extras, has_checks
-from graphc.backends.cupy.prelude import prelude, used
 from graphc.backends.cupy.spelling import C_TYPE, accumulate, combine, number, spell
 from graphc.graph.op import Op
 from graphc.kernels.gpuir import (
@@ -65,9 +64,6 @@ COMBINES = {
 FIRST = {TEAMS: "threadIdx.x == 0", COLUMNS: "on && threadIdx.y == 0"}
 ONE = "block == 0 && threadIdx.x == 0 && threadIdx.y == 0"
 
-# What a body calls its place in the grid, and what that is of a kernel that has a launch of its own.
-PLACE = {"block": "blockIdx.x", "blocks": "gridDim.x"}
-
 
 def render(kernel: GpuKernel, layout: Layout, name: str) -> str:
     """A ``__global__`` function."""
@@ -92,33 +88,6 @@ def part(kernel: GpuKernel, layout: Layout) -> Part:
     found = _Renderer(kernel, layout, "")
     return Part(found.index, tuple(found.parameters), tuple(found.body), prod(kernel.block), found.shared_bytes)
 
-
-def head(name: str, threads: int, parameters: Sequence[str], shared_bytes: int) -> list[str]:
-    """How a function begins."""
-    bounds = f"__launch_bounds__({threads}, {max(1, AT_ONCE // threads)})"
-    line = f'extern "C" __global__ void {bounds} {name}({", ".join(parameters)}) {{'
-    return [line, f"  __shared__ __align__(16) char shared[{shared_bytes}];"] if shared_bytes else [line]
-
-
-def place(body: Sequence[str], where: Mapping[str, str] = PLACE) -> list[str]:
-    """The names of a block's place in the grid, as far as a body uses them."""
-    names = ", ".join(f"{name} = {where[name]}" for name in PLACE if is_used(name, body))
-    return [f"  const unsigned int {names};"] if names else []
-
-
-def is_used(name: str, body: Sequence[str]) -> bool:
-    """Whether a body has a name."""
-    return any(re.search(rf"\b{name}\b", line) for line in body)
-
-
-def translation_unit(functions: Sequence[str]) -> str:
-    """A source that can be compiled: functions, and before them what they use."""
-    text = "\n".join(functions)
-    return "\n".join(filter(None, (prelude(used(text)), text)))
-
-
-# So many threads fit on a multiprocessor: each may have 128 registers.
-AT_ONCE = 512
 
 # A loop over the grid of no more statements is unrolled.
 MOST_UNROLLED = 32

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from itertools import groupby
 
+from graphc.backends.cupy.functions import PLACE, head, is_used, place
 from graphc.backends.cupy.layout import Layout
-from graphc.backends.cupy.render import PLACE, Part, head, is_used, part, place
+from graphc.backends.cupy.render import Part, part
 from graphc.kernels.gpuir import GpuKernel
 
 

@@ -49,7 +49,7 @@ class _ShareRenderer(StreamRenderer):
         number = self._word(NUMBER)
         for value, array in self.shared.totals:
             self._store(self._element(array, number), self.values[value])
-        self.b.write("ret i32 0")
+        self._end()
         head = f"define i32 @{name}(ptr %frame, ptr %slots, ptr %share) {{"
         text = "\n".join([head, "entry:", *self.b.lines, "}"])
         return Function(text, tuple(self.b.wanted), tuple(self.b.declarations))

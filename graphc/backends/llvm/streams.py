@@ -17,11 +17,13 @@ from pathlib import Path
 from graphc.backends.llvm.columns import ColumnRenderer
 from graphc.backends.llvm.emit import ITEMSIZE, Value
 from graphc.backends.llvm.scalars import I64
+from graphc.backends.llvm.target import Target
 from graphc.backends.llvm.vectors import Vector, is_row
-from graphc.kernels.loopir import Accumulate, Array, Index, Load, Loop, Store
+from graphc.kernels.loopir import Accumulate, Array, Index, Kernel, Load, Loop, Store
 
-LEAST_BYTES, LEAST_VECTORS = 16, 16
-"""Of a vector that is stored in this way, and how many of them a loop must have."""
+LEAST_BYTES, LEAST_VECTORS = 16, 48
+"""Of a vector that is stored in this way, and how many of them a loop must have: where short rows begin and end, lines
+are written in both ways."""
 
 SIZE = Path("/sys/devices/system/cpu/cpu0/cache/index3/size")
 USUAL = 32 << 20
@@ -39,18 +41,25 @@ def cache_bytes() -> int:
 class StreamRenderer(ColumnRenderer):
     """Writes a kernel for large work."""
 
-    streamed: dict[Array, Value]
-    """Of the arrays that the loop at hand may store past the cache, whether it does."""
+    def __init__(self, kernel: Kernel, target: Target) -> None:
+        super().__init__(kernel, target)
+        self.streamed: dict[Array, Value] = {}
+        """Of the arrays that the loop at hand may store past the cache, whether it does."""
+        self._fences = False
+
+    def _end(self) -> None:
+        """The end of the kernel: other threads see what was stored past the cache with what is written after."""
+        if self._fences:
+            self.b.declare("void @llvm.x86.sse.sfence()")
+            self.b.write("call void @llvm.x86.sse.sfence()")
+        self.b.write("ret i32 0")
 
     def _by_vectors(self, loop: Loop, start: Value, limit: Value, lanes: int) -> list[Value]:
-        self.streamed = {}
         arrays = self._streamable(loop, lanes) if self.target.masked and loop in self._alone else []
         if arrays:
             start = self._from_whole(loop, arrays, start, limit, lanes)
         found = super()._by_vectors(loop, start, limit, lanes)
-        if arrays:
-            self.b.declare("void @llvm.x86.sse.sfence()")
-            self.b.write("call void @llvm.x86.sse.sfence()")  # other threads see them with what is written after
+        self._fences |= bool(self.streamed)
         self.streamed = {}
         return found
 
