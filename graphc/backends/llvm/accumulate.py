@@ -1,7 +1,7 @@
 """How reductions are carried through loops: the registers they need, one step, and the end.
 
-Sums of floats are exact to a few roundings of the result: lanes add up blocks of `BLOCK` elements each, and the sums
-of blocks are added with the error of each addition kept aside (Neumaier, 1974), which costs little, a block at a time.
+Sums of floats are exact to a few roundings of the result: lanes add up blocks of a few elements each (see `blocks`),
+whose sums are added with the error of each addition kept aside (Neumaier, 1974), which costs little, a block at a time.
 """
 
 from __future__ import annotations
@@ -13,9 +13,6 @@ from graphc.backends.llvm.emit import Builder, Kind, Value
 from graphc.backends.llvm.spelling import SPELLINGS
 from graphc.kernels.loopir import EXTREMUM
 from graphc.kernels.neutral import neutral
-
-# Elements that a lane adds up without a look at rounding errors.
-BLOCK = 16
 
 State = tuple[Value, ...]
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TypeAlias
 
-from graphc.backends.llvm.accumulate import BLOCK, Accumulator, State, accumulator, across, combine, compensated
+from graphc.backends.llvm.accumulate import Accumulator, State, accumulator, across, combine
+from graphc.backends.llvm.blocks import BLOCK, Blocks, flat
 from graphc.backends.llvm.emit import ITEMSIZE, Kind, Value
 from graphc.backends.llvm.scalars import I64, MEMORY, ScalarRenderer
 from graphc.backends.llvm.spelling import VECTOR_MATH
@@ -30,6 +31,9 @@ from graphc.kernels.neutral import neutral
 
 Rows: TypeAlias = "dict[tuple[Array, tuple[Index, ...]], str]"
 """The addresses of what a loop reads and writes, at the start of its axis."""
+
+Part: TypeAlias = "Callable[[Value, Value, Sequence[State]], list[State]]"
+"""Writes a loop over some iterations: from, to, registers before; those after."""
 
 SEVERAL, FEW = 2, 4
 """Vectors that a loop takes at a time where one would wait for the other, and how often it must for that to pay."""
@@ -93,70 +97,61 @@ class VectorRenderer(ScalarRenderer):
     def _by_vectors(self, loop: Loop, start: Value, limit: Value, lanes: int) -> list[Value]:
         """Whole vectors first, then what is left: one masked vector, or single elements."""
         ways = [accumulator(c.kind, c.value.dtype) for c in loop.carries]
-        of_loop = self._body(loop, lanes, ways)
+        blocks = Blocks.of(self.b, loop, ways, lanes)
         end = self._whole_vectors(start, limit, lanes)
-        kinds = [Kind(c.value.dtype, lanes) for c in loop.carries]
-        # Sums of floats go by blocks, whose sums are added with more care; other reductions go through all of them.
-        careful = [c.kind in ("sum", "dot") and k.is_float for c, k in zip(loop.carries, kinds, strict=True)]
-        size = loop.axis.sizes[0] if len(loop.axis.sizes) == 1 else None
-        if isinstance(size, int) and size <= BLOCK * lanes:
-            careful = [False] * len(careful)
-        outer = [compensated() if is_sum else way for is_sum, way in zip(careful, ways, strict=True)]
+        part = self._parts(loop, limit, end, lanes, ways)
+        masked = self.target.masked
+
+        def block(at: Value, states: Sequence[State]) -> list[State]:
+            stop = self.b.add(at, Value(str(BLOCK * lanes), I64))
+            stop = self.b.select(self.b.compare("slt", stop, limit), stop, limit)
+            sums = part(at, stop, blocks.opened(states))
+            is_first = self.b.compare("eq", at, start)
+            registers = iter(
+                self._either(is_first, lambda: flat(blocks.first(sums)), lambda: flat(blocks.closed(states, sums)))
+            )
+            return [tuple(next(registers) for _ in state) for state in states]
+
+        states = blocks.start()
+        if any(blocks.sums):
+            states = self._counted(start, limit if masked else end, BLOCK * lanes, states, block)
+        else:
+            if masked and self._waits(loop):
+                states, start = self._by_several(loop, start, limit, SEVERAL * lanes, ways, states)
+            states = part(start, limit, states)
+        results = blocks.finish(states)
+        return [result[-1] for result in results] if masked else self._one_by_one(loop, end, limit, results)
+
+    def _parts(self, loop: Loop, limit: Value, end: Value, lanes: int, ways: Sequence[Accumulator]) -> Part:
+        """How some of the iterations are taken: whole vectors, which end at `end`, and the rest of the last one."""
+        of_loop = self._body(loop, lanes, ways)
 
         def body(at: Value, states: Sequence[State], mask: Value | None = None) -> list[State]:
             vector = Vector(loop.axis, at, lanes, mask, outlined=mask is not None)
             return self._vector_body(of_loop, vector, states)
 
-        def opened(states: Sequence[State]) -> list[State]:
-            """The states at the start of a block."""
-            return [
-                way.start(self.b, kind) if is_sum else state
-                for is_sum, way, kind, state in zip(careful, ways, kinds, states, strict=True)
-            ]
-
-        def closed(states: Sequence[State], block: Sequence[State]) -> list[State]:
-            """The states after a block."""
-            return [
-                way.step(self.b, old, new[0]) if is_sum else new
-                for is_sum, way, old, new in zip(careful, outer, states, block, strict=True)
-            ]
-
-        masked = self.target.masked
-        mask = self._mask(end, limit, lanes) if masked and _is_worth_sharing(of_loop) else None
-
-        def shared(at: Value, states: Sequence[State]) -> list[State]:
-            is_whole = self.b.compare("slt", at, end)
-            vector = Vector(loop.axis, at, lanes, mask)
-            return self._shared_body(of_loop, is_whole, vector, states)
-
         def part(start: Value, stop: Value, states: Sequence[State]) -> list[State]:
-            """Some iterations: whole vectors, and the rest of the last one."""
-            if mask is not None:
-                return self._counted(start, stop, lanes, states, shared)
             whole = self.b.compare("slt", end, stop)
             last = self.b.select(whole, end, stop)
             states = self._counted(start, last, lanes, states, body)
-            if not masked:
+            if not self.target.masked:
                 return states
             return self._when(whole, states, lambda states: body(end, states, self._mask(end, limit, lanes)))
 
-        def block(start: Value, states: Sequence[State]) -> list[State]:
-            stop = self.b.add(start, Value(str(BLOCK * lanes), I64))
-            stop = self.b.select(self.b.compare("slt", stop, limit), stop, limit)
-            return closed(states, part(start, stop, opened(states)))
+        if not (self.target.masked and _is_worth_sharing(of_loop)):
+            return part
+        mask = self._mask(end, limit, lanes)
 
-        states = [way.start(self.b, kind) for way, kind in zip(outer, kinds, strict=True)]
-        if any(careful):
-            states = self._counted(start, limit if masked else end, BLOCK * lanes, states, block)
-        else:
-            if masked and mask is None and self._waits(loop):
-                states, start = self._by_several(loop, start, limit, SEVERAL * lanes, ways, states)
-            states = part(start, limit, states)
-        results = [way.finish(self.b, state) for way, state in zip(outer, states, strict=True)]
-        return [result[-1] for result in results] if masked else self._one_by_one(loop, end, limit, results)
+        def shared(at: Value, states: Sequence[State]) -> list[State]:
+            is_whole = self.b.compare("slt", at, end)
+            return self._shared_body(of_loop, is_whole, Vector(loop.axis, at, lanes, mask), states)
+
+        return lambda start, stop, states: self._counted(start, stop, lanes, states, shared)
 
     def _waits(self, loop: Loop) -> bool:
         """Whether each step of a loop waits long for the one before it, and a result may be taken again and again."""
+        if any(isinstance(s, Let) and s.op.name in VECTOR_MATH for s in loop.body):
+            return False
         return any(c.kind in EXTREMUM for c in loop.carries) and all(c.kind in TAKEN_AGAIN for c in loop.carries)
 
     def _by_several(
