@@ -14,7 +14,7 @@ from graphc.graph.site import creation_site
 from graphc.graph.traverse import depends_on, leaves_of, rebuild, toposort
 from graphc.graph.types import TensorType
 from graphc.graph.variable import Apply, Constant, Variable, as_variable, operand
-from graphc.ops.elementwise import cast
+from graphc.ops.conversion import cast
 
 Updates = Mapping[Any, Any] | Iterable[Sequence[Any]] | None
 

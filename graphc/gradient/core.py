@@ -26,10 +26,12 @@ from graphc.graph.site import creation_site
 from graphc.graph.traverse import rebuild, toposort
 from graphc.graph.types import TensorType
 from graphc.graph.variable import Apply, Constant, Variable, as_variable, operand
+from graphc.ops.broadcasting import fill, sum_to, zeros_like
 from graphc.ops.control import ifelse
+from graphc.ops.conversion import cast, real
 from graphc.ops.declare import Elementwise, function
-from graphc.ops.elementwise import Identity, and_, cast, eq, fill, neq, real, switch, zeros_like
-from graphc.ops.shape import sum_to
+from graphc.ops.elementwise import and_, eq, neq, switch
+from graphc.ops.identities import Identity
 
 consider_constant = Identity("consider_constant", lambda g, out, x: (zero,))
 

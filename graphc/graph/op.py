@@ -167,6 +167,11 @@ def typed(op: Op, inputs: Sequence[Variable], *dtypes: str, weak: bool = False) 
     return Apply(op, inputs, types)
 
 
+def through(g: Gradient, rule: Callable[[Variable], Gradient]) -> Gradient:
+    """``rule(g)``, where `g` is an expression; zero and None pass as they are."""
+    return rule(g) if isinstance(g, Variable) else g
+
+
 def as_variables(op: Op | str, inputs: Sequence[Any]) -> list[Variable]:
     """The operands of `op` as Variables; an operand that is none is a TypeError that names the op."""
     try:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from graphc.kernels.loopir import Let, Number, Statement, Value
+from graphc.ops.conversion import Cast
 from graphc.ops.declare import Elementwise
-from graphc.ops.elementwise import Cast
 
 
 def let(body: list[Statement], op: Elementwise, *args: Value, dtype: str | None = None) -> Value:

@@ -12,12 +12,15 @@ from graphc.graph.variable import Apply, Constant, Variable
 from graphc.kernels.groups import INDEXED, Along, Axes
 from graphc.kernels.shapes import Shapes, counts
 from graphc.kernels.views import View, filling, view
+from graphc.ops.broadcasting import Alloc, Fill
+from graphc.ops.conversion import Cast
 from graphc.ops.declare import Elementwise
-from graphc.ops.elementwise import Cast, Fill, Identity
+from graphc.ops.dimshuffle import DimShuffle
+from graphc.ops.identities import Identity
 from graphc.ops.indexing import IncSubtensor, Subtensor, entries, index_shape
 from graphc.ops.matmul import Dot
+from graphc.ops.ranges import ARange
 from graphc.ops.reduction import Place, Reduction
-from graphc.ops.shape import Alloc, ARange, DimShuffle
 
 
 @dataclass(eq=False, slots=True)  # not frozen only because that takes three times as long, for every node

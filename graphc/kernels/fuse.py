@@ -30,7 +30,8 @@ from graphc.kernels.shapes import Shapes
 from graphc.kernels.views import view
 from graphc.ops.cost import is_cheap
 from graphc.ops.declare import Elementwise
-from graphc.ops.shape import DimShuffle, ShapeOf
+from graphc.ops.dimshuffle import DimShuffle
+from graphc.ops.shape import ShapeOf
 
 # A kernel of more nodes takes long to compile, and keeps more values than there are registers.
 MOST_NODES = 64

@@ -12,7 +12,7 @@ from graphc.kernels.launch import Launch
 from graphc.kernels.loopir import Array, Axis, Extent, Kernel, Load, Loop, Shifted, Statement, Store, Value
 from graphc.kernels.shapes import Shapes
 from graphc.ops.elementwise import add, mul
-from graphc.ops.shape import Join, Stack
+from graphc.ops.join import Join, Stack
 
 # More arrays than this make a kernel of too many parameters.
 MOST_PARTS = 32

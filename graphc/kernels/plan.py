@@ -41,10 +41,12 @@ from graphc.kernels.steps import (
 from graphc.kernels.templates import Templates, lower
 from graphc.kernels.views import filling, is_window, keeps_order, view
 from graphc.ops.control import IfElse
+from graphc.ops.dimshuffle import DimShuffle
 from graphc.ops.indexing import IncSubtensor
 from graphc.ops.matmul import Dot
 from graphc.ops.reduction import Peak, Place, Reduction
-from graphc.ops.shape import DimShuffle, Reshape, ShapeOf
+from graphc.ops.reshape import Reshape
+from graphc.ops.shape import ShapeOf
 from graphc.schedule.schedule import Check, Choose, Compute, Schedule
 
 

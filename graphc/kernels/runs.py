@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from graphc.graph.variable import Variable
 from graphc.kernels.groups import INDEXED, Axes, Group
 from graphc.ops.indexing import IncSubtensor
-from graphc.ops.shape import ARange
+from graphc.ops.ranges import ARange
 
 Run = tuple[int, ...]
 

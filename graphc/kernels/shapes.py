@@ -14,7 +14,7 @@ from graphc.graph.sizes import Shape, Size
 from graphc.graph.variable import Apply, Constant, Variable
 from graphc.kernels.launch import Memory
 from graphc.ops.indexing import IncSubtensor, Subtensor, entries
-from graphc.ops.shape import ARange
+from graphc.ops.ranges import ARange
 
 
 class Shapes(dict["Variable | Memory", Shape]):

@@ -14,7 +14,8 @@ from dataclasses import replace
 
 from graphc.graph.op import Op
 from graphc.kernels.loopir import Kernel, Let, Loop, Number, Statement, Value
-from graphc.ops.elementwise import abs_, add, exp, ge, log1p, maximum, neg, switch, true_div
+from graphc.ops.elementwise import abs_, add, ge, maximum, neg, switch, true_div
+from graphc.ops.transcendental import exp, log1p
 
 
 def shared(kernel: Kernel) -> Kernel:

@@ -9,11 +9,13 @@ from graphc.kernels.addressing import Addressing, Read
 from graphc.kernels.arithmetic import converted, let, number
 from graphc.kernels.groups import Member
 from graphc.kernels.loopir import Statement, Value
+from graphc.ops.broadcasting import Alloc, Fill
 from graphc.ops.declare import Elementwise
-from graphc.ops.elementwise import Fill, Identity, add, eq, mul, switch
+from graphc.ops.elementwise import add, eq, mul, switch
+from graphc.ops.identities import Identity
 from graphc.ops.indexing import IncSubtensor, Subtensor
+from graphc.ops.ranges import ARange
 from graphc.ops.reduction import Place, Reduction
-from graphc.ops.shape import Alloc, ARange
 
 # Exponents up to this are products: x ** 7 in four multiplications.
 MOST_SQUARINGS = 8

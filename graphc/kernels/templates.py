@@ -17,8 +17,8 @@ from graphc.kernels.shapes import Shapes
 from graphc.kernels.sharing import shared
 from graphc.kernels.statements import known_exponent
 from graphc.ops.indexing import IncSubtensor
+from graphc.ops.ranges import ARange
 from graphc.ops.reduction import Reduction
-from graphc.ops.shape import ARange
 
 
 def lower(group: Group, graph: Shapes, wanted: Iterable[Variable], known: Templates) -> Launch:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from graphc.graph.variable import Apply, Variable
-from graphc.ops.elementwise import Fill
+from graphc.ops.broadcasting import Alloc, Fill
+from graphc.ops.dimshuffle import DimShuffle
 from graphc.ops.indexing import Subtensor
-from graphc.ops.shape import Alloc, DimShuffle
 
 
 class View(NamedTuple):

@@ -1,5 +1,25 @@
 """Every op, declared once.  Importing this package declares them all."""
 
-from graphc.ops import control, elementwise, indexing, matmul, nnet, numpy_protocol, reduction, shape
+from graphc.ops import (
+    broadcasting,
+    control,
+    conversion,
+    dimshuffle,
+    elementwise,
+    identities,
+    indexing,
+    join,
+    matmul,
+    nnet,
+    numpy_protocol,
+    ranges,
+    reduction,
+    reshape,
+    shape,
+    transcendental,
+)
 
-__all__ = ["control", "elementwise", "indexing", "matmul", "nnet", "numpy_protocol", "reduction", "shape"]
+__all__ = [
+    "broadcasting", "control", "conversion", "dimshuffle", "elementwise", "identities", "indexing", "join", "matmul",
+    "nnet", "numpy_protocol", "ranges", "reduction", "reshape", "shape", "transcendental",
+]  # fmt: skip

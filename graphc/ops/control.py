@@ -10,8 +10,9 @@ from graphc.graph.op import Gradient, Op, as_variables, refuse, zero
 from graphc.graph.sizes import Shape, Size, Sizes, StaticSizes
 from graphc.graph.types import TensorType
 from graphc.graph.variable import Apply, Variable, as_variable
+from graphc.ops.broadcasting import zeros_like
+from graphc.ops.conversion import cast
 from graphc.ops.declare import function
-from graphc.ops.elementwise import cast, zeros_like
 
 
 class IfElse(Op):

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from graphc.graph.variable import Variable
-from graphc.ops.elementwise import Cast, Fill
-from graphc.ops.shape import Alloc
+from graphc.ops.broadcasting import Alloc, Fill
+from graphc.ops.conversion import Cast
 
 # Elementwise ops of an instruction or two: anything dearer is worth a place in memory.
 CHEAP = frozenset(

@@ -32,6 +32,9 @@ from graphc.graph.sizes import Shape, Sizes, static_sizes
 from graphc.graph.types import TensorType
 from graphc.graph.variable import Apply, Constant, Variable, constant
 
+# A Variable, or what becomes one: a number, an array, a list.
+Tensor = Any
+
 GradientRule = Callable[..., Sequence[Gradient]]
 # (dtypes and weakness of the operands) -> (dtypes the operands are cast to, dtype of the result)
 DtypeRule = Callable[[tuple[dtypes.Operand, ...]], "tuple[tuple[str, ...], str]"]

@@ -21,14 +21,16 @@ import numpy as np
 
 from graphc import dtypes
 from graphc.graph.bindings import ops
-from graphc.graph.op import Gradient, Op, as_variables, refuse, typed
+from graphc.graph.op import Gradient, Op, as_variables, refuse, through, typed
 from graphc.graph.sizes import Shape, Size, Sizes
 from graphc.graph.types import TensorType
 from graphc.graph.variable import Apply, Constant, Variable, as_variable, constant
 from graphc.ops.bounds import FORGIVEN, within
-from graphc.ops.declare import function
-from graphc.ops.elementwise import Tensor, cast, fill
-from graphc.ops.shape import DimShuffle, Stack, dimshuffle, sum_to, through
+from graphc.ops.broadcasting import fill, sum_to
+from graphc.ops.conversion import cast
+from graphc.ops.declare import Tensor, function
+from graphc.ops.dimshuffle import DimShuffle, dimshuffle
+from graphc.ops.join import Stack
 
 Pattern = tuple[str, ...]
 

@@ -12,9 +12,9 @@ from graphc.errors import ShapeError
 from graphc.graph.op import Gradient, Op, as_variables, refuse, typed
 from graphc.graph.sizes import Shape, Sizes
 from graphc.graph.variable import Apply, Variable, as_variable
-from graphc.ops.declare import function
-from graphc.ops.elementwise import Tensor, mul
-from graphc.ops.shape import dimshuffle, transpose
+from graphc.ops.declare import Tensor, function
+from graphc.ops.dimshuffle import dimshuffle, transpose
+from graphc.ops.elementwise import mul
 
 
 class Dot(Op):

@@ -13,14 +13,18 @@ import numpy as np
 
 from graphc import dtypes
 from graphc.graph.bindings import ops
-from graphc.graph.op import Gradient, Op, as_variables, refuse, typed
+from graphc.graph.op import Gradient, Op, as_variables, refuse, through, typed
 from graphc.graph.sizes import Shape, Sizes
 from graphc.graph.variable import Apply, Variable, as_variable
-from graphc.ops.declare import elementwise, function, normalise_axis, real
-from graphc.ops.elementwise import Tensor, abs_, clip, exp, log, log1p, maximum, minimum, switch
+from graphc.ops.declare import Tensor, elementwise, function, normalise_axis, real
+from graphc.ops.dimshuffle import dimshuffle
+from graphc.ops.elementwise import abs_, clip, maximum, minimum, switch
+from graphc.ops.ranges import arange
 from graphc.ops.reduction import peak
 from graphc.ops.reduction import sum as total
-from graphc.ops.shape import arange, dimshuffle, flatten, shape_of, through
+from graphc.ops.reshape import flatten
+from graphc.ops.shape import shape_of
+from graphc.ops.transcendental import exp, log, log1p
 
 # ---- activations ----
 

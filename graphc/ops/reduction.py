@@ -16,9 +16,14 @@ from graphc.configuration import config
 from graphc.graph.op import Gradient, Op, as_variables, refuse, typed, zero
 from graphc.graph.sizes import Shape, Sizes
 from graphc.graph.variable import Apply, Variable, as_variable
-from graphc.ops.declare import function, normalise_axis
-from graphc.ops.elementwise import Tensor, abs_, cast, eq, fill, isnan, maximum, neq, or_, sqr, sqrt, switch
-from graphc.ops.shape import DimShuffle, arange, dimshuffle, reshape, shape_of, squeeze
+from graphc.ops.broadcasting import fill
+from graphc.ops.conversion import cast
+from graphc.ops.declare import Tensor, function, normalise_axis
+from graphc.ops.dimshuffle import DimShuffle, dimshuffle, squeeze
+from graphc.ops.elementwise import abs_, eq, isnan, maximum, neq, or_, sqr, sqrt, switch
+from graphc.ops.ranges import arange
+from graphc.ops.reshape import reshape
+from graphc.ops.shape import shape_of
 
 ReductionGradient = Callable[["Reduction", Variable, Variable, Variable], Gradient]
 

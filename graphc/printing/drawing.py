@@ -15,10 +15,10 @@ from graphc.graph.op import Op
 from graphc.graph.shared import SharedVariable
 from graphc.graph.traverse import toposort
 from graphc.graph.variable import Apply, Constant, Variable, constant_text
+from graphc.ops.broadcasting import Alloc
 from graphc.ops.control import IfElse
 from graphc.ops.declare import Elementwise
 from graphc.ops.indexing import IncSubtensor, Subtensor
-from graphc.ops.shape import Alloc
 
 from .composites import Composite, shown
 from .dot import render_dot

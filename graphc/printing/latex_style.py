@@ -12,13 +12,16 @@ import numpy as np
 
 from graphc import dtypes
 from graphc.graph.variable import Constant, Variable
+from graphc.ops.broadcasting import Fill, SumTo
 from graphc.ops.control import IfElse
-from graphc.ops.elementwise import Cast, Fill, Identity
+from graphc.ops.conversion import Cast
+from graphc.ops.dimshuffle import DimShuffle
+from graphc.ops.identities import Identity
 from graphc.ops.indexing import IncSubtensor, Subtensor
 from graphc.ops.matmul import Dot
 from graphc.ops.nnet import AlongAxis
 from graphc.ops.reduction import ArgExtremum, Reduction
-from graphc.ops.shape import DimShuffle, ShapeOf, SumTo
+from graphc.ops.shape import ShapeOf
 
 from .phrase import (
     ATOM,

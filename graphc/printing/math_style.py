@@ -9,13 +9,19 @@ from __future__ import annotations
 import numpy as np
 
 from graphc.graph.variable import Constant, Variable
+from graphc.ops.broadcasting import Alloc, Fill, SumTo
 from graphc.ops.control import IfElse
-from graphc.ops.elementwise import Cast, Fill, Identity
+from graphc.ops.conversion import Cast
+from graphc.ops.dimshuffle import DimShuffle
+from graphc.ops.identities import Identity
 from graphc.ops.indexing import IncSubtensor, Subtensor
+from graphc.ops.join import Join, Stack
 from graphc.ops.matmul import Dot
 from graphc.ops.nnet import AlongAxis
+from graphc.ops.ranges import ARange, Eye
 from graphc.ops.reduction import ArgExtremum, Reduction
-from graphc.ops.shape import Alloc, ARange, DimShuffle, Eye, Join, Reshape, ShapeOf, Stack, SumTo
+from graphc.ops.reshape import Reshape
+from graphc.ops.shape import ShapeOf
 
 from .phrase import (
     ATOM,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from graphc.graph.variable import Variable
+from graphc.ops.broadcasting import SumTo
+from graphc.ops.conversion import Cast
 from graphc.ops.declare import Elementwise
-from graphc.ops.elementwise import Cast
+from graphc.ops.dimshuffle import DimShuffle
 from graphc.ops.indexing import Subtensor
+from graphc.ops.join import Stack
 from graphc.ops.matmul import Dot
-from graphc.ops.shape import DimShuffle, Stack, SumTo
 
 from .phrase import ATOM, LOWEST, POWER, PRODUCT, SIGN, SUM, Hole, Phrase, Wording
 from .printers import (

@@ -16,31 +16,17 @@ from graphc import dtypes
 from graphc.graph.pattern import wildcards
 from graphc.graph.types import TensorType
 from graphc.graph.variable import Apply, Constant, Variable
+from graphc.ops.conversion import Cast
 from graphc.ops.elementwise import (
-    Cast,
     abs_,
     add,
     and_,
-    arccos,
-    arccosh,
-    arcsin,
-    arcsinh,
-    arctan,
-    arctanh,
-    cos,
-    cosh,
     eq,
-    exp,
-    exp2,
-    expm1,
     ge,
     gt,
     int_div,
     invert,
     le,
-    log,
-    log1p,
-    log2,
     lt,
     maximum,
     minimum,
@@ -50,18 +36,34 @@ from graphc.ops.elementwise import (
     pow,
     reciprocal,
     sgn,
-    sin,
-    sinh,
     sqr,
     sqrt,
     sub,
     switch,
-    tan,
-    tanh,
     true_div,
     xor,
 )
 from graphc.ops.shape import ShapeOf
+from graphc.ops.transcendental import (
+    arccos,
+    arccosh,
+    arcsin,
+    arcsinh,
+    arctan,
+    arctanh,
+    cos,
+    cosh,
+    exp,
+    exp2,
+    expm1,
+    log,
+    log1p,
+    log2,
+    sin,
+    sinh,
+    tan,
+    tanh,
+)
 from graphc.rewrites.choices import CHOICES, product_of_switch
 from graphc.rewrites.engine import Context, rule, rules, value_of_constant
 from graphc.rewrites.products import product_of, terms_of

@@ -16,9 +16,11 @@ from graphc.graph.op import Op
 from graphc.graph.pattern import wildcards
 from graphc.graph.types import TensorType
 from graphc.graph.variable import Apply, Constant, Variable
-from graphc.ops.elementwise import Cast, Fill, Identity, add, mul, neg, sub, true_div
+from graphc.ops.broadcasting import Alloc, Fill
+from graphc.ops.conversion import Cast
+from graphc.ops.elementwise import add, mul, neg, sub, true_div
+from graphc.ops.identities import Identity
 from graphc.ops.reduction import Reduction
-from graphc.ops.shape import Alloc
 from graphc.rewrites.algebra import LAWS
 from graphc.rewrites.engine import Context, rule, rules, table, value_of_constant
 from graphc.rewrites.indexing import INDEXING

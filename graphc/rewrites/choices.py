@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 from graphc.graph.variable import Apply, Variable
 from graphc.ops.control import IfElse
+from graphc.ops.conversion import cast
 from graphc.ops.declare import Elementwise
 from graphc.ops.elementwise import (
     add,
     and_,
-    cast,
     eq,
     ge,
     gt,

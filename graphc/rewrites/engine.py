@@ -27,8 +27,8 @@ from graphc.graph.fgraph import MOST_OPERANDS, FunctionGraph, Interner, Look, lo
 from graphc.graph.op import Op
 from graphc.graph.pattern import Pattern
 from graphc.graph.variable import Apply, Constant, Variable
-from graphc.ops.elementwise import Fill, cast
-from graphc.ops.shape import alloc
+from graphc.ops.broadcasting import Fill, alloc
+from graphc.ops.conversion import cast
 
 Bindings = dict[Pattern, Variable]
 # What a node is replaced by, or None: of a node with several results the replacements of each.

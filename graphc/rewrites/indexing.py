@@ -10,14 +10,17 @@ import numpy as np
 from graphc import dtypes
 from graphc.graph.sizes import Shape, Size
 from graphc.graph.variable import Apply, Constant, Variable
+from graphc.ops.broadcasting import Fill
 from graphc.ops.cost import is_cheap
 from graphc.ops.declare import Elementwise
-from graphc.ops.elementwise import Fill, add
+from graphc.ops.dimshuffle import DimShuffle, dimshuffle
+from graphc.ops.elementwise import add
 from graphc.ops.indexing import AdvancedSubtensor, IncSubtensor, Subtensor, as_index, entries, is_basic
+from graphc.ops.join import Join, Stack, concatenate, stack
 from graphc.ops.matmul import Dot, dot
 from graphc.ops.nnet import AlongAxis
+from graphc.ops.ranges import ARange
 from graphc.ops.reduction import Reduction
-from graphc.ops.shape import ARange, DimShuffle, Join, Stack, concatenate, dimshuffle, stack
 from graphc.rewrites.engine import Context, rule, same_sizes, value_of_constant
 from graphc.rewrites.shapes import is_one, value_broadcast
 

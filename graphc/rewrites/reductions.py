@@ -10,13 +10,16 @@ from graphc import dtypes
 from graphc.graph.sizes import Size
 from graphc.graph.types import TensorType
 from graphc.graph.variable import Apply, Constant, Variable
+from graphc.ops.conversion import cast
 from graphc.ops.declare import Elementwise
-from graphc.ops.elementwise import add, cast, exp, log, maximum, minimum, mul, sqr, tanh, true_div
+from graphc.ops.dimshuffle import DimShuffle, dimshuffle
+from graphc.ops.elementwise import add, maximum, minimum, mul, sqr, true_div
+from graphc.ops.join import Stack
 from graphc.ops.matmul import Dot
 from graphc.ops.nnet import AlongAxis, sigmoid, softplus
 from graphc.ops.reduction import ArgExtremum, Reduction
 from graphc.ops.reduction import sum as total
-from graphc.ops.shape import DimShuffle, Stack, dimshuffle
+from graphc.ops.transcendental import exp, log, tanh
 from graphc.rewrites.engine import Context, rule, value_of_constant
 from graphc.rewrites.shapes import is_one, value_broadcast
 

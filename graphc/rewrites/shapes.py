@@ -11,10 +11,12 @@ from typing import Any
 
 from graphc.graph.sizes import Size
 from graphc.graph.variable import Apply, Constant, Variable
+from graphc.ops.broadcasting import Alloc, Fill, fill
 from graphc.ops.declare import Elementwise
-from graphc.ops.elementwise import Fill, fill, mul
+from graphc.ops.dimshuffle import DimShuffle, dimshuffle
+from graphc.ops.elementwise import mul
 from graphc.ops.matmul import Dot, dot
-from graphc.ops.shape import Alloc, DimShuffle, Reshape, dimshuffle, reshape
+from graphc.ops.reshape import Reshape, reshape
 from graphc.rewrites.engine import Context, rule, same_sizes
 
 # A reshape goes below no more functions than this: of many in a chain, each would go below all of those before it.

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from graphc.graph.variable import Apply, Variable
-from graphc.ops.elementwise import Fill
-from graphc.ops.shape import alloc
+from graphc.ops.broadcasting import Fill, alloc
 from graphc.rewrites.algebra import CHEAPER
 from graphc.rewrites.engine import Context, rule, table
 from graphc.rewrites.indexing import LIFTS

@@ -12,29 +12,14 @@ from typing import Any
 
 from graphc.graph.pattern import wildcards
 from graphc.graph.variable import Apply, Variable
-from graphc.ops.elementwise import (
-    add,
-    and_,
-    eq,
-    exp,
-    expm1,
-    fill,
-    ge,
-    le,
-    log,
-    log1mexp,
-    log1p,
-    logaddexp,
-    mul,
-    neg,
-    sub,
-    switch,
-    true_div,
-)
+from graphc.ops.broadcasting import fill
+from graphc.ops.dimshuffle import DimShuffle
+from graphc.ops.elementwise import add, and_, eq, ge, le, mul, neg, sub, switch, true_div
 from graphc.ops.indexing import IncSubtensor, Subtensor
 from graphc.ops.nnet import AlongAxis, logsoftmax, logsumexp, sigmoid, softmax, softplus
 from graphc.ops.reduction import Reduction, is_reduction
-from graphc.ops.shape import DimShuffle, Reshape
+from graphc.ops.reshape import Reshape
+from graphc.ops.transcendental import exp, expm1, log, log1mexp, log1p, logaddexp
 from graphc.rewrites.algebra import SAFER
 from graphc.rewrites.canonicalize import CANONICALIZE
 from graphc.rewrites.engine import Context, rule, rules, same_sizes, table, value_of_constant

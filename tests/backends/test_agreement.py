@@ -24,8 +24,8 @@ from graphc.backends.llvm.target import host
 from graphc.compile.function import Function, function
 from graphc.graph.variable import Variable
 from graphc.kernels.steps import Call
+from graphc.ops.conversion import cast
 from graphc.ops.declare import ELEMENTWISE
-from graphc.ops.elementwise import cast
 from tests.cuda.host_device import HostDevice, compiler
 from tests.ops.arrays import LAYOUTS, Array, difference, rng, sample, special, tensor
 from tests.ops.test_elementwise import ROWS, operands

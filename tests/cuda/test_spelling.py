@@ -33,8 +33,10 @@ from graphc.graph.op import Op
 from graphc.graph.types import TensorType
 from graphc.graph.variable import Apply, Constant
 from graphc.kernels.interpret import PAIRS
+from graphc.ops.broadcasting import fill
+from graphc.ops.conversion import Cast
 from graphc.ops.declare import ELEMENTWISE
-from graphc.ops.elementwise import Cast, fill, tensor_copy
+from graphc.ops.identities import tensor_copy
 
 Array = np.ndarray[Any, Any]
 

@@ -22,10 +22,13 @@ from graphc.configuration import config
 from graphc.evaluate import evaluate
 from graphc.gradient.core import grad
 from graphc.graph.variable import Variable, constant
+from graphc.ops.broadcasting import fill as fill_op
+from graphc.ops.broadcasting import full_like, ones_like, zeros_like
+from graphc.ops.conversion import cast, real
 from graphc.ops.declare import ELEMENTWISE
-from graphc.ops.elementwise import cast, full_like, ones_like, real, round, tensor_copy, zero_grad, zeros_like
-from graphc.ops.elementwise import fill as fill_op
+from graphc.ops.elementwise import round
 from graphc.ops.elementwise import switch as switch_op
+from graphc.ops.identities import tensor_copy, zero_grad
 from tests.ops.arrays import ALL, LAYOUTS, SHAPES, Array, check, difference, rng, run, sample, special, tensor
 
 BITS = ("bool", *dtypes.INTEGERS)

@@ -21,7 +21,7 @@ from graphc.graph.op import Op
 from graphc.graph.variable import Apply, Variable, as_variable
 from graphc.ops import nnet
 from graphc.ops.declare import ELEMENTWISE
-from graphc.ops.elementwise import tensor_copy
+from graphc.ops.identities import tensor_copy
 from tests.ops import test_indexing, test_matmul, test_nnet, test_reductions, test_shapes
 from tests.ops.arrays import Array, Row, check, like, numbers, run, tensor
 

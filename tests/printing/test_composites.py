@@ -14,7 +14,7 @@ import graphc.tensor as T
 from graphc.graph.fgraph import FunctionGraph
 from graphc.graph.traverse import toposort
 from graphc.graph.variable import Variable
-from graphc.ops.elementwise import exp, tanh
+from graphc.ops.transcendental import exp, tanh
 from graphc.printing import debugprint, to_dot, to_svg
 from graphc.printing.composites import MOST_NODES, Composite, composed
 

@@ -18,9 +18,10 @@ from graphc.graph.shared import shared
 from graphc.graph.types import TensorType
 from graphc.graph.variable import Apply, Variable
 from graphc.ops.control import ifelse
-from graphc.ops.elementwise import lt, sqr, tanh
+from graphc.ops.elementwise import lt, sqr
 from graphc.ops.matmul import dot
 from graphc.ops.nnet import softmax
+from graphc.ops.transcendental import tanh
 from graphc.printing import debugprint, min_informative_str
 from graphc.printing.debug import letters
 

@@ -15,12 +15,16 @@ from graphc.graph.op import Op
 from graphc.graph.shared import shared
 from graphc.graph.types import TensorType
 from graphc.graph.variable import Apply, Variable, constant
+from graphc.ops.broadcasting import sum_to
 from graphc.ops.control import ifelse
+from graphc.ops.conversion import cast
 from graphc.ops.declare import ELEMENTWISE
-from graphc.ops.elementwise import abs_, arccosh, cast, exp, log, lt, pow, sinh, sqr, tanh
+from graphc.ops.dimshuffle import dimshuffle
+from graphc.ops.elementwise import abs_, lt, pow, sqr
+from graphc.ops.join import stack
 from graphc.ops.matmul import dot
 from graphc.ops.nnet import softmax
-from graphc.ops.shape import dimshuffle, stack, sum_to
+from graphc.ops.transcendental import arccosh, exp, log, sinh, tanh
 from graphc.printing import (
     FunctionPrinter,
     Hole,

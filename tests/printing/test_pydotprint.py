@@ -17,12 +17,13 @@ from graphc.graph.op import Op
 from graphc.graph.shared import shared
 from graphc.graph.types import TensorType
 from graphc.graph.variable import Apply, Variable
+from graphc.ops.broadcasting import alloc
 from graphc.ops.control import ifelse
-from graphc.ops.elementwise import lt, tanh
+from graphc.ops.elementwise import lt
 from graphc.ops.indexing import set_subtensor
 from graphc.ops.matmul import dot
 from graphc.ops.nnet import softmax
-from graphc.ops.shape import alloc
+from graphc.ops.transcendental import tanh
 from graphc.printing import graph_picture, pydotprint, to_dot, to_svg
 from graphc.printing.picture import NODE_COLOURS, Picture
 

@@ -21,13 +21,14 @@ import numpy as np
 from graphc.evaluate import needed_inputs, value_of
 from graphc.graph.traverse import toposort
 from graphc.graph.variable import Apply, Constant, Variable
+from graphc.ops.broadcasting import Fill, SumTo
+from graphc.ops.conversion import Cast
 from graphc.ops.declare import Elementwise
-from graphc.ops.elementwise import Cast, Fill, Identity
+from graphc.ops.identities import Identity
 from graphc.ops.indexing import IncSubtensor
 from graphc.ops.matmul import Dot
 from graphc.ops.nnet import AlongAxis
 from graphc.ops.reduction import Reduction
-from graphc.ops.shape import SumTo
 
 from .tally import TALLY
 

@@ -18,8 +18,9 @@ from graphc.evaluate import evaluate
 from graphc.graph.fgraph import FunctionGraph
 from graphc.graph.traverse import leaves, toposort
 from graphc.graph.variable import Constant, Variable
-from graphc.ops.elementwise import Fill
-from graphc.ops.shape import Reshape, ShapeOf, SumTo
+from graphc.ops.broadcasting import Fill, SumTo
+from graphc.ops.reshape import Reshape
+from graphc.ops.shape import ShapeOf
 from graphc.rewrites.engine import rewrite
 
 from .oracle import Oracle

@@ -162,7 +162,7 @@ CASES: list[Case] = [
 
 def _cast_to_itself(x: Variable) -> Any:
     """A cast that `T.cast` leaves out."""
-    from graphc.ops.elementwise import Cast
+    from graphc.ops.conversion import Cast
 
     return Cast(x.dtype)(x)
 

@@ -16,13 +16,16 @@ import numpy as np
 
 from graphc.graph.traverse import toposort
 from graphc.graph.variable import Constant, Variable
+from graphc.ops.broadcasting import Fill
+from graphc.ops.conversion import Cast
 from graphc.ops.declare import Elementwise
-from graphc.ops.elementwise import Cast, Fill
+from graphc.ops.dimshuffle import DimShuffle
 from graphc.ops.indexing import IncSubtensor, Subtensor
 from graphc.ops.matmul import Dot
 from graphc.ops.nnet import AlongAxis
 from graphc.ops.reduction import Reduction
-from graphc.ops.shape import DimShuffle, Reshape, ShapeOf
+from graphc.ops.reshape import Reshape
+from graphc.ops.shape import ShapeOf
 
 mp = mpmath.mp.clone()
 mp.prec = 1300

@@ -16,8 +16,9 @@ from graphc.graph.fgraph import FunctionGraph
 from graphc.graph.op import Op
 from graphc.graph.pattern import wildcards
 from graphc.graph.variable import Apply, Constant, Variable, as_variable
-from graphc.ops.elementwise import exp, log, neg, sub, tanh
-from graphc.ops.shape import DimShuffle
+from graphc.ops.dimshuffle import DimShuffle
+from graphc.ops.elementwise import neg, sub
+from graphc.ops.transcendental import exp, log, tanh
 from graphc.rewrites.engine import ALLOWED, Context, Rule, Table, match, rewrite, rule, rules, substitute, table
 from graphc.rewrites.stabilize import STABILIZE
 

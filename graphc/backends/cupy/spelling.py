@@ -19,8 +19,10 @@ from graphc import dtypes
 from graphc.graph.op import Op
 from graphc.graph.variable import Apply, Constant
 from graphc.kernels.drafts import is_computable
+from graphc.ops.broadcasting import Fill
+from graphc.ops.conversion import Cast
 from graphc.ops.declare import Elementwise
-from graphc.ops.elementwise import Cast, Fill, Identity
+from graphc.ops.identities import Identity
 from graphc.ops.reduction import Place
 
 C_TYPE: dict[str, str] = {

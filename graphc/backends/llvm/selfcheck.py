@@ -25,8 +25,8 @@ from graphc.backends.llvm.executable import LlvmExecutable
 from graphc.graph.fgraph import FunctionGraph
 from graphc.graph.types import TensorType
 from graphc.graph.variable import Variable
-from graphc.ops.elementwise import exp
-from graphc.ops.shape import join
+from graphc.ops.join import join
+from graphc.ops.transcendental import exp
 from graphc.schedule.schedule import schedule
 
 PROGRAM = "from graphc.backends.llvm.selfcheck import check; check()"

@@ -15,8 +15,10 @@ from graphc.graph.op import Op
 from graphc.graph.variable import Apply, Constant
 from graphc.kernels.drafts import is_computable
 from graphc.kernels.statements import MOST_SQUARINGS
+from graphc.ops.broadcasting import Fill
+from graphc.ops.conversion import Cast
 from graphc.ops.declare import Elementwise
-from graphc.ops.elementwise import Cast, Fill, Identity
+from graphc.ops.identities import Identity
 from graphc.ops.indexing import IncSubtensor, Subtensor
 
 DTYPES = frozenset(ITEMSIZE)

@@ -12,9 +12,12 @@ from graphc.backends.numpy.spelling import Line, literal, spell
 from graphc.backends.perform import performer
 from graphc.graph.fgraph import Guard
 from graphc.graph.variable import Apply, Constant
+from graphc.ops.broadcasting import Alloc
 from graphc.ops.declare import Elementwise, load
 from graphc.ops.indexing import AdvancedSubtensor, IncSubtensor, Subtensor
-from graphc.ops.shape import Alloc, ARange, Eye, Reshape, ShapeOf
+from graphc.ops.ranges import ARange, Eye
+from graphc.ops.reshape import Reshape
+from graphc.ops.shape import ShapeOf
 from graphc.schedule.schedule import Buffer, Check, Choose, Compute, Schedule, Step
 
 # Ops whose number operands are Python ints in NumPy's own calls: sizes, bounds of slices, indices.

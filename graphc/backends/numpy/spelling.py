@@ -17,13 +17,19 @@ from graphc.configuration import config
 from graphc.graph.op import Op
 from graphc.graph.variable import Apply, Constant, Variable
 from graphc.ops.bounds import FORGIVEN
+from graphc.ops.broadcasting import Alloc, Fill
 from graphc.ops.control import IfElse
+from graphc.ops.conversion import Cast
 from graphc.ops.declare import Elementwise
-from graphc.ops.elementwise import Cast, Fill, Identity
+from graphc.ops.dimshuffle import DimShuffle
+from graphc.ops.identities import Identity
 from graphc.ops.indexing import AdvancedSubtensor, IncSubtensor, Subtensor, entries, is_basic
+from graphc.ops.join import Join, Stack
 from graphc.ops.matmul import Dot
+from graphc.ops.ranges import ARange, Eye
 from graphc.ops.reduction import ArgExtremum, Peak, Reduction
-from graphc.ops.shape import Alloc, ARange, DimShuffle, Eye, Join, Reshape, ShapeOf, Stack
+from graphc.ops.reshape import Reshape
+from graphc.ops.shape import ShapeOf
 from graphc.schedule.schedule import Compute, Schedule
 
 # Scalars: NumPy's function -> operator.  There is no ** among them: it rounds differently for scalars and arrays.
