@@ -31,9 +31,6 @@ from graphc.ops.control import ifelse
 from graphc.ops.conversion import cast, real
 from graphc.ops.declare import Elementwise, function
 from graphc.ops.elementwise import and_, eq, neq, switch
-from graphc.ops.identities import Identity
-
-consider_constant = Identity("consider_constant", lambda g, out, x: (zero,))
 
 
 def grad(

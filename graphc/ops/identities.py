@@ -39,6 +39,7 @@ class Identity(Elementwise):
 tensor_copy = Identity("tensor_copy", lambda g, out, x: (g,))
 ops.bind("copy", tensor_copy)
 zero_grad = Identity("zero_grad", lambda g, out, x: (zero,))
+consider_constant = Identity("consider_constant", lambda g, out, x: (zero,))
 disconnected_grad = Identity("disconnected_grad", lambda g, out, x: (None,))
 
 

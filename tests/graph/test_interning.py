@@ -13,6 +13,7 @@ import pytest
 
 import graphc.tensor as T
 from graphc import Apply, FunctionGraph, Op, Variable, function, grad, pp, shared
+from graphc.gradient import consider_constant, disconnected_grad, grad_clip, grad_scale, zero_grad
 from graphc.graph.fgraph import INTERNED_BYTES
 from graphc.graph.traverse import inputs_of
 from graphc.graph.variable import Constant, as_variable
@@ -226,6 +227,16 @@ def test_unpickled_and_copied_print_the_same() -> None:
         assert len(FunctionGraph.build(inputs_of([twin]), [twin]).toposort()) == len(
             FunctionGraph.build([X, Y], [out]).toposort()
         )
+
+
+@pytest.mark.parametrize(
+    "op", [consider_constant, disconnected_grad, zero_grad, lambda x: grad_clip(x, -1, 1), lambda x: grad_scale(x, 2)]
+)
+def test_what_stops_a_gradient_is_unpickled_as_itself(op: Any) -> None:
+    out = op(X)
+    twin = pickle.loads(pickle.dumps(out))
+    assert twin.owner.op == out.owner.op
+    assert pp(twin) == pp(out)
 
 
 class Pair(Op):
