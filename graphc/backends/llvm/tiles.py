@@ -11,7 +11,7 @@ k rows it is ``k * lanes``, and ``brs`` is `lanes`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from graphc.backends.llvm.emit import Builder, Kind, Value
@@ -51,66 +51,100 @@ def rows(name: str, dtype: str, target: Target, count: int, wide: int, clamped: 
     its rows, the number of rows that are left, n, k, and whether C is added to.
     """
     b = Builder(target)
-    full = vector(dtype, target)
-    a, bm, c = "%a", "%b", "%c"
-    ars, acs, brs, panel, crs, n, k = (argument(x) for x in ("ars", "acs", "brs", "panel", "crs", "n", "k"))
     numbers = clamped_numbers(b, count, argument("left")) if clamped else [integer(i) for i in range(count)]
-    a_rows = [b.mul(ars, i) for i in numbers]
-    c_rows = [b.mul(crs, i) for i in numbers]
-    panels = [b.mul(panel, integer(v)) for v in range(wide)]
-
-    def tile(kind: Kind, vectors: int, b_at: str, j: Value, mask: Value | None = None) -> None:
-        """The columns from j on: `vectors` times a vector, or as many as the mask has."""
-        c_at = at(b, c, j, dtype)
-        places = [
-            at(b, at(b, c_at, row, dtype), integer(v * kind.lanes), dtype) for row in c_rows for v in range(vectors)
-        ]
-
-        def round(p: Value, *sums: Value) -> list[Value]:
-            b_row = at(b, b_at, b.mul(p, brs), dtype)
-            a_column = at(b, a, b.mul(p, acs), dtype)
-            right = [load(b, kind, at(b, b_row, panels[v], dtype), mask) for v in range(vectors)]
-            result: list[Value] = []
-            for i, row in enumerate(a_rows):
-                left = splat(b, load(b, Kind(dtype), at(b, a_column, row, dtype)), kind.lanes)
-                result += [b.fma(left, x, sums[i * vectors + v]) for v, x in enumerate(right)]
-            return result
-
-        zeros = [b.constant(0, kind)] * len(places)
-        sums = choose(b, Value("%add", Kind("bool")), lambda: [load(b, kind, place, mask) for place in places], zeros)
-        _, *sums = loop(b, integer(0), k, 1, sums, round)
-        for place, total in zip(places, sums, strict=True):
-            store(b, total, place, mask)
-
-    def strips(vectors: int) -> Callable[[Value], None]:
-        return lambda j: tile(full, vectors, panel_at(j), j)
-
-    def panel_at(j: Value) -> str:
-        return at(b, bm, b.mul(b.binary("udiv", j, integer(full.lanes)), panel), dtype)
-
+    tiles = Tiles(b, dtype, numbers, wide)
+    lanes, n = tiles.full.lanes, argument("n")
     j = integer(0)
     if wide > 1:
-        (j,) = loop(b, j, n, full.lanes * wide, [], strips(wide))
+        (j,) = loop(b, j, n, lanes * wide, [], lambda j: tiles.write(tiles.whole(j, wide)))
     if target.masked:
-
-        def masked(j: Value) -> None:
-            tile(full, 1, panel_at(j), j, first_lanes(b, b.sub(n, j), full.lanes))
-
-        loop(b, j, b.add(n, integer(full.lanes - 1)), full.lanes, [], masked)
+        loop(b, j, b.add(n, integer(lanes - 1)), lanes, [], lambda j: tiles.write(tiles.until(j, n)))
     else:
-        (j,) = loop(b, j, n, full.lanes, [], strips(1))
-        start = panel_at(j)
-
-        def single(column: Value) -> None:
-            tile(Kind(dtype), 1, at(b, start, b.sub(column, j), dtype), column)
-
-        loop(b, j, n, 1, [], single)
+        (j,) = loop(b, j, n, lanes, [], lambda j: tiles.write(tiles.whole(j, 1)))
+        panel = tiles.panel_at(j)
+        loop(b, j, n, 1, [], lambda column: tiles.write(tiles.single(column, panel, b.sub(column, j))))
     return function(
         b,
         name,
         "ptr %a, i64 %ars, i64 %acs, ptr %b, i64 %brs, i64 %panel, ptr %c, i64 %crs, i64 %left, i64 %n, i64 %k, "
         "i1 %add",
     )
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The columns of a tile, so many vectors of a kind.
+
+    b_at: where row 0 of B has the first of them; j: its number; mask: the lanes that there are, if not all.
+    """
+
+    kind: Kind
+    vectors: int
+    b_at: str
+    j: Value
+    mask: Value | None = None
+
+
+class Tiles:
+    """Writes the tiles of `rows`, of the rows of A and C with these numbers."""
+
+    def __init__(self, b: Builder, dtype: str, numbers: Sequence[Value], wide: int) -> None:
+        self.b = b
+        self.dtype = dtype
+        self.full = vector(dtype, b.target)
+        self.a_rows = [b.mul(argument("ars"), i) for i in numbers]
+        self.c_rows = [b.mul(argument("crs"), i) for i in numbers]
+        self.panels = [b.mul(argument("panel"), integer(v)) for v in range(wide)]
+
+    def panel_at(self, j: Value) -> str:
+        """Where the panel begins whose first column is j."""
+        b = self.b
+        return at(b, "%b", b.mul(b.binary("udiv", j, integer(self.full.lanes)), argument("panel")), self.dtype)
+
+    def whole(self, j: Value, vectors: int) -> Columns:
+        """So many whole vectors from column j on."""
+        return Columns(self.full, vectors, self.panel_at(j), j)
+
+    def until(self, j: Value, n: Value) -> Columns:
+        """A vector from column j on, or what there is of it before column n."""
+        return Columns(self.full, 1, self.panel_at(j), j, first_lanes(self.b, self.b.sub(n, j), self.full.lanes))
+
+    def single(self, j: Value, panel: str, number: Value) -> Columns:
+        """Column j alone, of a panel that has it under this number."""
+        return Columns(Kind(self.dtype), 1, at(self.b, panel, number, self.dtype), j)
+
+    def write(self, columns: Columns) -> None:
+        """A tile: its sums stay in registers from the first term to the last."""
+        b, kind, mask = self.b, columns.kind, columns.mask
+        places = self.places(columns)
+        zeros = [b.constant(0, kind)] * len(places)
+        sums = choose(b, Value("%add", Kind("bool")), lambda: [load(b, kind, place, mask) for place in places], zeros)
+        _, *sums = loop(b, integer(0), argument("k"), 1, sums, lambda p, *sums: self.with_terms(columns, p, sums))
+        for place, total in zip(places, sums, strict=True):
+            store(b, total, place, mask)
+
+    def places(self, columns: Columns) -> list[str]:
+        """Where the vectors of a tile lie in C, row by row."""
+        b, dtype, lanes = self.b, self.dtype, columns.kind.lanes
+        c_at = at(b, "%c", columns.j, dtype)
+        return [
+            at(b, at(b, c_at, row, dtype), integer(v * lanes), dtype)
+            for row in self.c_rows
+            for v in range(columns.vectors)
+        ]
+
+    def with_terms(self, columns: Columns, p: Value, sums: Sequence[Value]) -> list[Value]:
+        """The sums of a tile with their terms of number p: column p of A times row p of B."""
+        b, dtype, kind = self.b, self.dtype, columns.kind
+        b_row = at(b, columns.b_at, b.mul(p, argument("brs")), dtype)
+        a_column = at(b, "%a", b.mul(p, argument("acs")), dtype)
+        right = [load(b, kind, at(b, b_row, panel, dtype), columns.mask) for panel in self.panels[: columns.vectors]]
+        totals = iter(sums)
+        result: list[Value] = []
+        for row in self.a_rows:
+            left = splat(b, load(b, Kind(dtype), at(b, a_column, row, dtype)), kind.lanes)
+            result += [b.fma(left, x, next(totals)) for x in right]
+        return result
 
 
 def dots(name: str, dtype: str, target: Target) -> Function:
