@@ -19,8 +19,9 @@ from functools import reduce
 from graphc.backends.llvm.blas import NO_TRANSPOSE, ROW_MAJOR, TRANSPOSE, Blas
 from graphc.backends.llvm.emit import ITEMSIZE, Builder, Kind, Value
 from graphc.backends.llvm.flow import argument, at, integer, loop, return_when, when
+from graphc.backends.llvm.panels import copy, pack_panels
 from graphc.backends.llvm.target import Target
-from graphc.backends.llvm.tiles import Function, copy, dots, function, pack_panels, rows, vector
+from graphc.backends.llvm.tiles import Function, dots, function, rows, vector
 
 SCRATCH_BYTES = 512 * 1024
 """Size of the memory that a caller lends: a block of B, which should fit the second-level cache."""

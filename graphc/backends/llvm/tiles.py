@@ -2,11 +2,10 @@
 
 `rows`: a few rows of A times all columns of B, a tile of C at a time; the workhorse.
 `dots`: contiguous rows of A times contiguous columns of B, an element of C each.
-`pack_panels`, `copy`: copies of B in the order in which `rows` reads it, and of any matrix.
 
 B is read by *panels*, as many columns as a vector has lanes: column ``j`` of row ``p`` lies at
-``b + j // lanes * panel + j % lanes + p * brs``.  Where B itself is read, ``panel`` is `lanes`; in a packed copy of
-k rows it is ``k * lanes``, and ``brs`` is `lanes`.
+``b + j // lanes * panel + j % lanes + p * brs``.  Where B itself is read, ``panel`` is `lanes`; in a packed copy
+(panels.py) of k rows it is ``k * lanes``, and ``brs`` is `lanes`.
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 
 from graphc.backends.llvm.emit import Builder, Kind, Value
 from graphc.backends.llvm.flow import argument, at, choose, first_lanes, integer, load, loop, splat, store, when
+from graphc.backends.llvm.shuffles import lane_sums
 from graphc.backends.llvm.target import Target
 
 
@@ -191,116 +191,3 @@ def dots(name: str, dtype: str, target: Target) -> Function:
     loop(b, integer(0), b.add(m, integer(3)), 4, [], some_rows)
     arguments = "ptr %a, i64 %ars, ptr %b, i64 %bcs, ptr %c, i64 %crs, i64 %ccs, i64 %m, i64 %n, i64 %k"
     return function(b, name, arguments)
-
-
-def lane_sums(b: Builder, vectors: list[Value]) -> list[Value]:
-    """The sum of the lanes of each vector, all at once: adding the halves of two vectors makes one of the two."""
-    parts = [(vector, [number] * vector.kind.lanes) for number, vector in enumerate(vectors)]
-    while len(parts) > 1 and len(set(parts[0][1])) < len(parts[0][1]):
-        half = len(parts) // 2
-        parts = [
-            (b.add(*interleaved(b, x, y)), [number for pair in zip(xs, ys, strict=True) for number in pair][: len(xs)])
-            for (x, xs), (y, ys) in zip(parts[:half], parts[half:], strict=True)
-        ]
-    sums: dict[int, Value] = {}
-    for total, numbers in parts:
-        while len(set(numbers)) < len(numbers):
-            numbers = numbers[: len(numbers) // 2]
-            total = b.add(*(some_lanes(b, total, start, len(numbers)) for start in (0, len(numbers))))
-        for lane, number in enumerate(numbers):
-            scalar = Kind(total.kind.dtype)
-            sums[number] = b.let(scalar, f"extractelement {total}, i64 {lane}")
-    return [sums[number] for number in range(len(vectors))]
-
-
-def some_lanes(b: Builder, x: Value, start: int, count: int) -> Value:
-    """Adjacent lanes of a vector."""
-    lanes = ", ".join(f"i32 {start + lane}" for lane in range(count))
-    return b.let(Kind(x.kind.dtype, count), f"shufflevector {x}, {x.kind} poison, <{count} x i32> <{lanes}>")
-
-
-def interleaved(b: Builder, x: Value, y: Value) -> tuple[Value, Value]:
-    """The lanes of two vectors in turns: of their lower halves, and of their upper halves."""
-    lanes = x.kind.lanes
-    low, high = (
-        ", ".join(f"i32 {start + lane // 2 + lanes * (lane % 2)}" for lane in range(lanes)) for start in (0, lanes // 2)
-    )
-    return (
-        b.let(x.kind, f"shufflevector {x}, {y}, <{lanes} x i32> <{low}>"),
-        b.let(x.kind, f"shufflevector {x}, {y}, <{lanes} x i32> <{high}>"),
-    )
-
-
-def transposed(b: Builder, vectors: list[Value]) -> list[Value]:
-    """A square of as many vectors as each has lanes, transposed."""
-    half = len(vectors) // 2
-    for _ in range(half.bit_length()):
-        pairs = zip(vectors[:half], vectors[half:], strict=True)
-        vectors = [vector for x, y in pairs for vector in interleaved(b, x, y)]
-    return vectors
-
-
-def pack_panels(name: str, copy: str, dtype: str, target: Target) -> Function:
-    """Copy B[:k, :n] by panels: arguments `to`, B with its strides, n, k.  Columns past n are left as they are.
-
-    Whole panels of a B in C order go row by row, a transposed B goes by squares, and what is left by elements.
-    """
-    b = Builder(target)
-    full = vector(dtype, target)
-    side = min(full.lanes, 4)  # larger squares are faster, and take LLVM ten times as long
-    part = Kind(dtype, side)
-    brs, bcs, n, k = (argument(x) for x in ("brs", "bcs", "n", "k"))
-    zero, lanes = integer(0), integer(full.lanes)
-
-    def only_if(stride: Value, count: Value) -> Value:
-        return b.select(b.compare("eq", stride, integer(1)), count, zero)
-
-    by_rows = only_if(bcs, b.sub(n, b.binary("urem", n, lanes)))
-
-    def row(p: Value) -> None:
-        source, to = at(b, "%b", b.mul(p, brs), dtype), at(b, "%to", b.mul(p, lanes), dtype)
-        loop(
-            b, zero, by_rows, full.lanes, [],
-            lambda j: store(b, load(b, full, at(b, source, j, dtype)), at(b, to, b.mul(j, k), dtype)),
-        )  # fmt: skip
-
-    loop(b, zero, k, 1, [], row)
-
-    def columns(j: Value) -> None:
-        first = b.binary("urem", j, lanes)
-        to = at(b, at(b, "%to", b.mul(b.sub(j, first), k), dtype), first, dtype)
-        source = at(b, "%b", b.mul(j, bcs), dtype)
-        width = b.intrinsic("smin", b.sub(n, j), integer(side))
-        whole = b.compare("eq", width, integer(side))
-
-        def square(p: Value) -> None:
-            corner = at(b, source, p, dtype)
-            vectors = [load(b, part, at(b, corner, b.mul(bcs, integer(i)), dtype)) for i in range(side)]
-            place = at(b, to, b.mul(p, lanes), dtype)
-            for i, row in enumerate(transposed(b, vectors)):
-                store(b, row, at(b, place, integer(i * full.lanes), dtype))
-
-        (done,) = loop(b, zero, only_if(brs, b.select(whole, k, zero)), side, [], square)
-        to, source = at(b, to, b.mul(done, lanes), dtype), at(b, source, b.mul(done, brs), dtype)
-        left = b.sub(k, done)
-        b.write(f"call void @{copy}(ptr {to}, {lanes}, i64 1, ptr {source}, {brs}, {bcs}, {left}, {width})")
-
-    loop(b, by_rows, b.add(n, integer(side - 1)), side, [], columns)
-    return function(b, name, "ptr %to, ptr %b, i64 %brs, i64 %bcs, i64 %n, i64 %k")
-
-
-def copy(name: str, dtype: str, target: Target) -> Function:
-    """to[:m, :n] = x[:m, :n], element by element: arguments `to` and `x` with their strides, m, n."""
-    b = Builder(target)
-    trs, tcs, xrs, xcs, m, n = (argument(x) for x in ("trs", "tcs", "xrs", "xcs", "m", "n"))
-
-    def row(i: Value) -> None:
-        to, x = at(b, "%to", b.mul(i, trs), dtype), at(b, "%x", b.mul(i, xrs), dtype)
-
-        def element(j: Value) -> None:
-            store(b, load(b, Kind(dtype), at(b, x, b.mul(j, xcs), dtype)), at(b, to, b.mul(j, tcs), dtype))
-
-        loop(b, integer(0), n, 1, [], element)
-
-    loop(b, integer(0), m, 1, [], row)
-    return function(b, name, "ptr %to, i64 %trs, i64 %tcs, ptr %x, i64 %xrs, i64 %xcs, i64 %m, i64 %n")
