@@ -9,9 +9,9 @@
 from __future__ import annotations
 
 import difflib
-import io
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -75,43 +75,18 @@ def debugprint(
 
         >>> debugprint(f)
     """
-    if not isinstance(depth, int):
-        raise TypeError(f"debugprint: depth is {depth!r}, expected an int")
-    if ids not in IDS:
-        raise ValueError(f"debugprint: ids is {ids!r}. Use one of {', '.join(map(repr, IDS))}.")
-    target = io.StringIO() if file == "str" else sys.stdout if file is None else file
-    if diff:
-        target.write(_difference(obj))
-        return target.getvalue() if isinstance(target, io.StringIO) else file
-    done = {} if done is None else done
-    used_ids = {} if used_ids is None else used_ids
-    used_ids.update(done)
     options = Options(
-        print_type, ids, stop_on_name, print_storage, print_clients, print_destroy_map, print_view_map, print_shape
-    )
-    for item in obj if isinstance(obj, list | tuple) else [obj]:
-        if isinstance(item, int | float | np.ndarray):
-            target.write(f"{item}\n")
-            continue
-        for subject in shown(item, fused):
-            for line in _Listing(subject, options, done, used_ids).lines(depth):
-                target.write(line + "\n")
-    return target.getvalue() if isinstance(target, io.StringIO) and file == "str" else file
+        depth, print_type, ids, stop_on_name, print_storage,
+        print_clients, print_destroy_map, print_view_map, print_shape,
+    )  # fmt: skip
+    return _written(_difference(obj) if diff else _listed(obj, options, done, used_ids, fused), file)
 
 
-def _difference(function: Any) -> str:
-    """The graph of a function before rewriting and after it, as a unified diff."""
-    if not hasattr(function, "built"):
-        raise TypeError(f"debugprint: diff=True compares the graphs of a compiled function, got {function!r}")
-    before, after = (
-        debugprint([graph], file="str", ids="").splitlines(keepends=True) for graph in (function.built, function.graph)
-    )
-    return "".join(difflib.unified_diff(before, after, "as written", "as compiled", n=1000))
+@dataclass(frozen=True)
+class Options:
+    """What is shown of a graph, and of each line, and how."""
 
-
-class Options(NamedTuple):
-    """What a line shows, and how."""
-
+    depth: int
     print_type: bool
     ids: str
     stop_on_name: bool
@@ -120,6 +95,47 @@ class Options(NamedTuple):
     print_destroy_map: bool
     print_view_map: bool
     print_shape: bool
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.depth, int):
+            raise TypeError(f"debugprint: depth is {self.depth!r}, expected an int")
+        if self.ids not in IDS:
+            raise ValueError(f"debugprint: ids is {self.ids!r}. Use one of {', '.join(map(repr, IDS))}.")
+
+
+def _written(lines: Iterable[str], file: Any) -> Any:
+    """Write lines to a file or the screen, and return the file; or return the text."""
+    if file == "str":
+        return "".join(lines)
+    target = sys.stdout if file is None else file
+    for line in lines:
+        target.write(line)
+    return file
+
+
+def _difference(function: Any) -> Iterator[str]:
+    """The graph of a function before rewriting and after it, as a unified diff."""
+    if not hasattr(function, "built"):
+        raise TypeError(f"debugprint: diff=True compares the graphs of a compiled function, got {function!r}")
+    before, after = (
+        debugprint([graph], file="str", ids="").splitlines(keepends=True) for graph in (function.built, function.graph)
+    )
+    return difflib.unified_diff(before, after, "as written", "as compiled", n=1000)
+
+
+def _listed(
+    obj: Any, options: Options, done: dict[Printed, str] | None, used_ids: dict[Printed, str] | None, fused: bool
+) -> Iterator[str]:
+    """The lines for an object, or for each of a list."""
+    done = {} if done is None else done
+    used_ids = {} if used_ids is None else used_ids
+    used_ids.update(done)
+    for item in obj if isinstance(obj, list | tuple) else [obj]:
+        if isinstance(item, int | float | np.ndarray):
+            yield f"{item}\n"
+            continue
+        for subject in shown(item, fused):
+            yield from (f"{line}\n" for line in _Listing(subject, options, done, used_ids).lines())
 
 
 class _Line(NamedTuple):
@@ -146,13 +162,13 @@ class _Listing:
         self.position = {node: i for i, node in enumerate(order)}
         self.clients = clients(order) if options.print_clients else {}
 
-    def lines(self, depth: int) -> Iterator[str]:
-        """The lines down to a depth (-1: all)."""
+    def lines(self) -> Iterator[str]:
+        """The lines down to the depth of the options."""
         for i, output in enumerate(self.subject.outputs):
             stack = [_Line(output, "", "", 0, self.subject.updates.get(i))]
             while stack:
                 line = stack.pop()
-                if line.level == depth:
+                if line.level == self.options.depth:
                     continue
                 node = line.variable.owner
                 if node is None:

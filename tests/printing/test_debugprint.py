@@ -234,6 +234,29 @@ def test_where_it_goes(capsys: pytest.CaptureFixture[str]) -> None:
     assert file.getvalue() == "A [id A]\n"
 
 
+def test_what_rewriting_changed() -> None:
+    class Compiled:
+        built = FunctionGraph.build([A, B], [tanh(A) + B])
+        graph = FunctionGraph.build([A, B], [A + B])
+
+    file = io.StringIO()
+    assert debugprint(Compiled, file=file, diff=True) is file
+    assert file.getvalue() == text(Compiled, diff=True)
+    assert file.getvalue().splitlines() == [
+        "--- as written",
+        "+++ as compiled",
+        "@@ -1,4 +1,3 @@",
+        "-add  ''   1",
+        "- |tanh  ''   0",
+        "- | |A ",
+        "+add  ''   0",
+        "+ |A ",
+        "  |B ",
+    ]
+    with pytest.raises(TypeError, match="compares the graphs of a compiled function, got A"):
+        debugprint(A, diff=True)
+
+
 def test_what_cannot_be_printed() -> None:
     with pytest.raises(TypeError, match="cannot print object"):
         debugprint(object())
