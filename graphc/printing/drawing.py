@@ -300,34 +300,45 @@ def pydotprint(
 
         >>> SVG(pydotprint(f, return_image=True, format="svg"))
     """
-    if format is None:
-        suffix = "" if outfile is None else Path(outfile).suffix
-        format = suffix[1:] or "svg"
-    if format not in FORMATS:
-        raise ValueError(
-            f"pydotprint: cannot write the format {format!r}. Use one of {', '.join(map(repr, FORMATS))}; browsers and "
-            "notebooks show svg, and `dot -Tpng` and rsvg-convert turn the two into anything else."
-        )
+    format = _format(format, outfile)
     options: dict[str, Any] = {
-        "compact": compact,
-        "with_ids": with_ids,
-        "cond_highlight": cond_highlight,
-        "colorCodes": colorCodes,
-        "max_label_size": max_label_size,
-        "var_with_name_simple": var_with_name_simple,
-        "fused": fused,
-    }
+        "compact": compact, "with_ids": with_ids, "cond_highlight": cond_highlight, "colorCodes": colorCodes,
+        "max_label_size": max_label_size, "var_with_name_simple": var_with_name_simple, "fused": fused,
+    }  # fmt: skip
     if assert_nb_all_strings != -1:
-        found = len({node.label for node in graph_picture(fct, **options).nodes})
-        if found != assert_nb_all_strings:
-            raise AssertionError(f"pydotprint: {found} different labels, expected {assert_nb_all_strings}")
+        _check_labels(graph_picture(fct, **options), assert_nb_all_strings)
     text = FORMATS[format](fct, **options)
     if return_image:
         return text
-    path = Path("graphc.pydotprint" if outfile is None else outfile)
-    if path.suffix != f".{format}":
-        path = path.with_name(f"{path.name}.{format}")
+    path = _path(outfile, format)
     path.write_text(text, encoding="utf-8")
     if print_output_file:
         print("The output file is available at", path)
     return None
+
+
+def _format(asked: str | None, outfile: Any) -> str:
+    """The format that is asked for, if it can be written; by default that of the file."""
+    found = asked
+    if found is None:
+        suffix = "" if outfile is None else Path(outfile).suffix
+        found = suffix[1:] or "svg"
+    if found not in FORMATS:
+        raise ValueError(
+            f"pydotprint: cannot write the format {found!r}. Use one of {', '.join(map(repr, FORMATS))}; browsers and "
+            "notebooks show svg, and `dot -Tpng` and rsvg-convert turn the two into anything else."
+        )
+    return found
+
+
+def _path(outfile: Any, format: str) -> Path:
+    """The file to write: its name ends in its format."""
+    path = Path("graphc.pydotprint" if outfile is None else outfile)
+    return path if path.suffix == f".{format}" else path.with_name(f"{path.name}.{format}")
+
+
+def _check_labels(picture: Picture, expected: int) -> None:
+    """Complain unless the nodes of a picture have so many different labels."""
+    found = len({node.label for node in picture.nodes})
+    if found != expected:
+        raise AssertionError(f"pydotprint: {found} different labels, expected {expected}")
