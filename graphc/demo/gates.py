@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -11,6 +13,8 @@ import graphc.tensor as T
 from graphc.demo import plots
 from graphc.demo.example import Array, Check, Outcome, Timing, seconds_per_call
 from graphc.demo.progress import steps
+from graphc.graph.shared import SharedVariable
+from graphc.graph.variable import Variable
 from graphc.ifelse import ifelse
 
 INPUTS = [[0, 0], [0, 1], [1, 0], [1, 1]]
@@ -40,54 +44,84 @@ def threshold_neuron(quick: bool) -> Outcome:
     )
 
 
+@dataclass(frozen=True)
+class Neuron:
+    """A sigmoid neuron: its weights and bias, what it answers, what it should, and what the difference costs."""
+
+    w: SharedVariable
+    b: SharedVariable
+    output: Variable
+    target: Variable
+    cost: Variable
+
+    def step(self, cost: Variable) -> list[list[Variable]]:
+        """The updates of a step down a cost."""
+        dw, db = T.grad(cost, [self.w, self.b])
+        return [[self.w, self.w - RATE * dw], [self.b, self.b - RATE * db]]
+
+    def values(self) -> tuple[Array, float]:
+        """Its weights and bias by now."""
+        return self.w.get_value(), float(self.b.get_value())
+
+
+def sigmoid_neuron(x: Variable, w_name: str, b_name: str, target_name: str) -> Neuron:
+    """A neuron with random weights."""
+    w = graphc.shared(np.array([random.random(), random.random()]), name=w_name)
+    b = graphc.shared(1.0, name=b_name)
+    z = T.dot(x, w) + b
+    a = 1 / (1 + T.exp(-z))
+    a_hat = T.vector(target_name)
+    cost = -(a_hat * T.log(a) + (1 - a_hat) * T.log(1 - a)).sum()
+    return Neuron(w, b, a, a_hat, cost)
+
+
+def learned(train: Callable[..., list[Array]], what: str, *targets: list[int]) -> tuple[list[Array], list[float]]:
+    """What the neurons answer in the last step, and the costs of all steps."""
+    costs = []
+    for _ in steps(STEPS, what):
+        *answers, cost = train(INPUTS, *targets)
+        costs.append(float(cost))
+    return answers, costs
+
+
+def truth_table(gate: str, answers: Array, expected: str) -> list[Check]:
+    """What a neuron answers to each of the inputs."""
+    rows = zip(INPUTS, answers, expected.split(), strict=True)
+    return [Check(f"{p} {gate} {q}", f"{value:.2f}", wanted) for (p, q), value, wanted in rows]
+
+
 def learn_and(quick: bool) -> Outcome:
     """One sigmoid neuron and 30,000 steps."""
     random.seed(0)
-    start = np.array([random.random(), random.random()])
     x = T.matrix("x")
-    w = graphc.shared(start, name="w")
-    b = graphc.shared(1.0, name="b")
-    z = T.dot(x, w) + b
-    a = 1 / (1 + T.exp(-z))
-    a_hat = T.vector("a_hat")
-    cost = -(a_hat * T.log(a) + (1 - a_hat) * T.log(1 - a)).sum()
-    dw, db = T.grad(cost, [w, b])
+    neuron = sigmoid_neuron(x, "w", "b", "a_hat")
     train = graphc.function(
-        inputs=[x, a_hat], outputs=[a, cost], updates=[[w, w - RATE * dw], [b, b - RATE * db]], name="train"
+        inputs=[x, neuron.target], outputs=[neuron.output, neuron.cost], updates=neuron.step(neuron.cost), name="train"
     )
-
-    costs = []
-    for _ in steps(STEPS, "AND"):
-        predicted, cost_now = train(INPUTS, AND)
-        costs.append(float(cost_now))
-    w_end, b_end = w.get_value(), b.get_value()
+    w_hand, b_hand = neuron.values()
+    (answers,), costs = learned(train, "AND", AND)
+    w, b = neuron.values()
 
     inputs, targets = np.array(INPUTS, dtype=float), np.array(AND, dtype=float)
-    w_hand, b_hand = start.copy(), 1.0
     for _ in steps(STEPS, "AND, NumPy by hand"):
         _, _, w_hand, b_hand = step_by_hand(inputs, targets, w_hand, b_hand)
     return Outcome(
         checks=(
-            *(
-                Check(f"{p} AND {q}", f"{value:.2f}", wanted)
-                for (p, q), value, wanted in zip(INPUTS, predicted, ("0.00", "0.02", "0.02", "0.98"), strict=True)
-            ),
-            Check("weights", w_end, [7.78360937, 7.78360935], 5e-9),
-            Check("bias", b_end, -11.847269294336078, 1e-10),
+            *truth_table("AND", answers, "0.00 0.02 0.02 0.98"),
+            Check("weights", w, [7.78360937, 7.78360935], 5e-9),
+            Check("bias", b, -11.847269294336078, 1e-10),
             Check("cost", costs[-1], 0.0580, 5e-5),
-            Check("weights - NumPy by hand", w_end - w_hand, [0.0, 0.0], 1e-10),
+            Check("weights - NumPy by hand", w - w_hand, [0.0, 0.0], 1e-10),
         ),
         timing=Timing(
             seconds_per_call(lambda: train(inputs, targets)),
             seconds_per_call(lambda: step_by_hand(inputs, targets, w_hand, b_hand)),
         ),
-        plots=(
-            (
-                "and.png",
-                lambda figure: plots.gates(figure, costs, INPUTS, [("AND", AND, w_end, b_end)]),
-            ),
+        plots=(("and.png", lambda figure: plots.gates(figure, costs, INPUTS, [("AND", AND, w, b)])),),
+        graphs=(
+            ("and_cost.svg", "the cost, as written", neuron.cost),
+            ("and_step.svg", "one training step, compiled", train),
         ),
-        graphs=(("and_cost.svg", "the cost, as written", cost), ("and_step.svg", "one training step, compiled", train)),
     )
 
 
@@ -102,64 +136,39 @@ def step_by_hand(x: Array, target: Array, w: Array, b: float) -> tuple[Array, fl
 def learn_and_or(quick: bool) -> Outcome:
     """Two neurons with one cost, learning in the same loop."""
     random.seed(0)
-    start1 = np.array([random.random(), random.random()])
-    start2 = np.array([random.random(), random.random()])
     x = T.matrix("x")
-    w1, b1 = graphc.shared(start1, name="w1"), graphc.shared(1.0, name="b1")
-    w2, b2 = graphc.shared(start2, name="w2"), graphc.shared(1.0, name="b2")
-    and_neuron = 1 / (1 + T.exp(-T.dot(x, w1) - b1))
-    or_neuron = 1 / (1 + T.exp(-T.dot(x, w2) - b2))
-    t1, t2 = T.vector("t1"), T.vector("t2")
-    cost = (
-        -(t1 * T.log(and_neuron) + (1 - t1) * T.log(1 - and_neuron)).sum()
-        - (t2 * T.log(or_neuron) + (1 - t2) * T.log(1 - or_neuron)).sum()
-    )
-    dw1, db1 = T.grad(cost, [w1, b1])
-    dw2, db2 = T.grad(cost, [w2, b2])
+    first, second = sigmoid_neuron(x, "w1", "b1", "t1"), sigmoid_neuron(x, "w2", "b2", "t2")
+    cost = first.cost + second.cost
     train = graphc.function(
-        inputs=[x, t1, t2],
-        outputs=[and_neuron, or_neuron, cost],
-        updates=[[w1, w1 - RATE * dw1], [b1, b1 - RATE * db1], [w2, w2 - RATE * dw2], [b2, b2 - RATE * db2]],
+        inputs=[x, first.target, second.target],
+        outputs=[first.output, second.output, cost],
+        updates=[*first.step(cost), *second.step(cost)],
         name="train",
     )
-
-    costs = []
-    for _ in steps(STEPS, "AND and OR"):
-        and_predicted, or_predicted, cost_now = train(INPUTS, AND, OR)
-        costs.append(float(cost_now))
+    (and_answers, or_answers), costs = learned(train, "AND and OR", AND, OR)
+    (w1, b1), (w2, b2) = first.values(), second.values()
 
     inputs, and_targets, or_targets = (np.array(value, dtype=float) for value in (INPUTS, AND, OR))
-    end = w1.get_value(), b1.get_value(), w2.get_value(), b2.get_value()
 
     def both_by_hand() -> None:
-        step_by_hand(inputs, and_targets, end[0], float(end[1]))
-        step_by_hand(inputs, or_targets, end[2], float(end[3]))
+        step_by_hand(inputs, and_targets, w1, b1)
+        step_by_hand(inputs, or_targets, w2, b2)
 
+    lines = [("AND", AND, w1, b1), ("OR", OR, w2, b2)]
     return Outcome(
         checks=(
-            *(
-                Check(f"{p} {gate} {q}", f"{value:.2f}", wanted)
-                for gate, predicted, words in (
-                    ("AND", and_predicted, "0.00 0.02 0.02 0.98"),
-                    ("OR", or_predicted, "0.02 0.99 0.99 1.00"),
-                )
-                for (p, q), value, wanted in zip(INPUTS, predicted, words.split(), strict=True)
-            ),
-            Check("weights of AND", end[0], [7.78, 7.78], 5e-3),
-            Check("bias of AND", end[1], -11.85, 5e-3),
+            *truth_table("AND", and_answers, "0.00 0.02 0.02 0.98"),
+            *truth_table("OR", or_answers, "0.02 0.99 0.99 1.00"),
+            Check("weights of AND", w1, [7.78, 7.78], 5e-3),
+            Check("bias of AND", b1, -11.85, 5e-3),
             # These still move after 30,000 steps, so the second digit depends on the start.
-            Check("weights of OR", end[2], [9.04, 9.04], 2e-2),
-            Check("bias of OR", end[3], -4.06, 2e-2),
+            Check("weights of OR", w2, [9.04, 9.04], 2e-2),
+            Check("bias of OR", b2, -4.06, 2e-2),
         ),
         timing=Timing(
             seconds_per_call(lambda: train(inputs, and_targets, or_targets)),
             seconds_per_call(both_by_hand),
         ),
-        plots=(
-            (
-                "and_or.png",
-                lambda figure: plots.gates(figure, costs, INPUTS, [("AND", AND, *end[:2]), ("OR", OR, *end[2:])]),
-            ),
-        ),
+        plots=(("and_or.png", lambda figure: plots.gates(figure, costs, INPUTS, lines)),),
         graphs=(("and_or_step.svg", "one step for both neurons, compiled", train),),
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 
 import graphc
@@ -9,6 +11,8 @@ import graphc.tensor as T
 from graphc.demo import plots
 from graphc.demo.example import Array, Band, Check, Outcome, Timing, seconds_per_call
 from graphc.demo.progress import steps
+from graphc.graph.shared import SharedVariable
+from graphc.graph.variable import Variable
 
 HIDDEN = 100
 ETA, ALPHA = 0.01, 0.01  # learning rate; strength of the regularization
@@ -28,12 +32,28 @@ def make_moons(count: int, noise: float, rng: np.random.Generator) -> tuple[Arra
     return points.astype(np.float32), np.repeat([0, 1], len(angles)).astype(np.int32)
 
 
-def learn_moons(quick: bool) -> Outcome:
-    """Softmax of a tanh layer, trained by plain gradient descent on all points at once."""
-    rng = np.random.default_rng(SEED)
-    train_X, train_y = make_moons(200, 0.20, rng)
-    num_examples = len(train_X)
+@dataclass(frozen=True)
+class Network:
+    """A tanh layer and a softmax of it: what goes in, what comes out, the loss, and W1, b1, W2, b2."""
 
+    X: Variable
+    y: Variable
+    y_hat: Variable
+    loss: Variable
+    parameters: tuple[SharedVariable, SharedVariable, SharedVariable, SharedVariable]
+
+    def step(self) -> list[tuple[Variable, Variable]]:
+        """The updates of a step of gradient descent."""
+        W1, b1, W2, b2 = self.parameters
+        return [(p, p - ETA * T.grad(self.loss, p)) for p in (W2, W1, b2, b1)]
+
+    def values(self) -> list[Array]:
+        """The parameters by now."""
+        return [p.get_value() for p in self.parameters]
+
+
+def network(num_examples: int, rng: np.random.Generator) -> Network:
+    """A network with random weights, whose loss is regularized for so many examples."""
     X, y = T.matrix("X"), T.lvector("y")
     W1 = graphc.shared(rng.standard_normal((2, HIDDEN)) / np.sqrt(2), name="W1")
     b1 = graphc.shared(np.zeros(HIDDEN), name="b1")
@@ -45,19 +65,20 @@ def learn_moons(quick: bool) -> Outcome:
     y_hat = T.nnet.softmax(z2)
     loss_reg = 1.0 / num_examples * ALPHA / 2 * (T.sum(T.sqr(W1)) + T.sum(T.sqr(W2)))
     loss = T.nnet.categorical_crossentropy(y_hat, y).mean() + loss_reg
-    prediction = T.argmax(y_hat, axis=1)
+    return Network(X, y, y_hat, loss, (W1, b1, W2, b2))
 
-    forward_prop = graphc.function([X], y_hat, name="forward_prop")
-    calculate_loss = graphc.function([X, y], loss, name="calculate_loss")
-    predict = graphc.function([X], prediction, name="predict")
-    dW2, db2, dW1, db1 = (T.grad(loss, parameter) for parameter in (W2, b2, W1, b1))
-    gradient_step = graphc.function(
-        [X, y],
-        updates=((W2, W2 - ETA * dW2), (W1, W1 - ETA * dW1), (b2, b2 - ETA * db2), (b1, b1 - ETA * db1)),
-        name="gradient_step",
-    )
 
-    by_hand: list[Array] = [parameter.get_value() for parameter in (W1, b1, W2, b2)]
+def learn_moons(quick: bool) -> Outcome:
+    """Softmax of a tanh layer, trained by plain gradient descent on all points at once."""
+    rng = np.random.default_rng(SEED)
+    train_X, train_y = make_moons(200, 0.20, rng)
+    net = network(len(train_X), rng)
+    forward_prop = graphc.function([net.X], net.y_hat, name="forward_prop")
+    calculate_loss = graphc.function([net.X, net.y], net.loss, name="calculate_loss")
+    predict = graphc.function([net.X], T.argmax(net.y_hat, axis=1), name="predict")
+    gradient_step = graphc.function([net.X, net.y], updates=net.step(), name="gradient_step")
+
+    by_hand = net.values()
     passes = QUICK_PASSES if quick else PASSES
     losses: dict[int, float] = {}
     for i in steps(passes, "two moons"):
@@ -70,11 +91,12 @@ def learn_moons(quick: bool) -> Outcome:
     for _ in steps(passes, "two moons, NumPy by hand"):
         by_hand = step_by_hand(inputs, labels, *by_hand)
     test_X, test_y = make_moons(50, 0.20, rng)
+    difference = np.abs(net.values()[0] - by_hand[0]).max()
     totals = forward_prop(train_X).sum(axis=1)
     return Outcome(
         checks=(
             *(Check(f"loss after iteration {i}", losses[i], band) for i, band in LOSS.items() if i in losses),
-            Check(f"W1 after {passes} passes - NumPy by hand", np.abs(W1.get_value() - by_hand[0]).max(), 0.0, 1e-9),
+            Check(f"W1 after {passes} passes - NumPy by hand", difference, 0.0, 1e-9),
             Check("accuracy on 50 new points", np.mean(predict(test_X) == test_y), Band(0.8 if quick else 0.9, 1.0)),
             Check("largest |sum of a row of y_hat - 1|", np.abs(totals - 1).max(), 0.0, 1e-12),
         ),

@@ -44,7 +44,7 @@ def gates(
     figure: Any,
     costs: Sequence[float],
     inputs: Sequence[Sequence[int]],
-    neurons: Sequence[tuple[str, Sequence[int], Array, Array]],
+    neurons: Sequence[tuple[str, Sequence[int], Array, float]],
 ) -> None:
     """The cost, and for each neuron the line on which it is undecided."""
     figure.set_size_inches(4.3 * (1 + len(neurons)), 4.1)
