@@ -6,16 +6,16 @@ After the parameters of the loop IR come those of layout.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cached_property
 from math import prod
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 from graphc.backends.cupy import tiles
 from graphc.backends.cupy.functions import head, place
 from graphc.backends.cupy.layout import EXTRAS, Layout, extras, has_checks
-from graphc.backends.cupy.spelling import C_TYPE, accumulate, combine, number, spell
-from graphc.graph.op import Op
+from graphc.backends.cupy.spelling import C_TYPE
+from graphc.backends.cupy.statements import Statements
 from graphc.kernels.gpuir import (
     COLUMNS,
     GRID,
@@ -26,32 +26,11 @@ from graphc.kernels.gpuir import (
     TILES,
     GpuKernel,
     GpuPrinter,
-    GpuStatement,
     Once,
     Spread,
     Sync,
 )
-from graphc.kernels.loopir import (
-    Accumulate,
-    Array,
-    Axis,
-    Carry,
-    Extent,
-    Index,
-    Kernel,
-    Let,
-    Load,
-    Loop,
-    Number,
-    Output,
-    Position,
-    Require,
-    Shifted,
-    Size,
-    Store,
-    Value,
-)
-from graphc.kernels.neutral import neutral
+from graphc.kernels.loopir import Array, Axis, Carry, Loop
 from graphc.kernels.tiling import of_tiles
 
 # The functions of two values (prelude.py) that reductions are made of.
@@ -63,6 +42,9 @@ COMBINES = {
 # The first of the block's threads in a layout, which does what is done once a team.
 FIRST = {TEAMS: "threadIdx.x == 0", COLUMNS: "on && threadIdx.y == 0"}
 ONE = "block == 0 && threadIdx.x == 0 && threadIdx.y == 0"
+
+# What makes totals of all threads that share out a loop known to each of them.
+TOGETHER = {LANES: "g_lanes", STRIDES: "g_column", SPLIT: "g_column"}
 
 
 def render(kernel: GpuKernel, layout: Layout, name: str) -> str:
@@ -93,22 +75,16 @@ def part(kernel: GpuKernel, layout: Layout) -> Part:
 MOST_UNROLLED = 32
 
 
-class _Renderer:
+class _Renderer(Statements):
+    """Functions, and the loops over threads in them."""
+
     def __init__(self, kernel: GpuKernel, layout: Layout, name: str) -> None:
+        super().__init__(GpuPrinter(kernel).names, has_checks(kernel))
         self.mapped = kernel
         self.layout = layout
-        self.kernel: Kernel = kernel.kernel
+        self.kernel = kernel.kernel
         self.name = name
-        self.names: dict[object, str] = GpuPrinter(kernel).names
-        self.lines: list[str] = []
-        self.depth = 1
-        self.constants: dict[Value, float | int | bool] = {}
         self.over = GRID
-        self.checks = has_checks(kernel)
-        self._count = 0
-        self._axes = 0
-        self.flat: dict[tuple[Axis, ...], str] = {}
-        """What counts the iterations over several axes at once."""
 
     # ---- the whole ----
 
@@ -135,14 +111,18 @@ class _Renderer:
     @cached_property
     def body(self) -> list[str]:
         """The lines of the function."""
-        mapped = self.mapped
         for i, scalar in enumerate(self.kernel.scalars):
-            self._line(f"const {C_TYPE[scalar.dtype]} s{i} = *s{i}_at;")
+            self.line(f"const {C_TYPE[scalar.dtype]} s{i} = *s{i}_at;")
         if self.checks:
-            self._line("bool ok = true;")
-        self._rows()
-        self._block(mapped.body)
-        self._finish()
+            self.line("bool ok = true;")
+        for n in self.kernel.sizes:
+            self.line(f"const ix {self.names[n]} = (ix){self.names[n]}_;")
+        if self.mapped.rows:
+            self._rows()
+        self.block(self.mapped.body)
+        top = self.mapped.shared_out
+        if top is not None and top.carries:
+            self._finish(top)
         return self.lines
 
     @property
@@ -158,67 +138,47 @@ class _Renderer:
         found += [(f"{C_TYPE[o.dtype]} *", self.names[o]) for o in kernel.outputs]
         return [*found, *((f"{EXTRAS[name]} *", name) for name in extras(self.mapped, self.layout))]
 
-    def _line(self, text: str) -> None:
-        self.lines.append("  " * self.depth + text)
-
-    def _open(self, text: str) -> None:
-        self._line(text)
-        self.depth += 1
-
-    def _close(self) -> None:
-        self.depth -= 1
-        self._line("}")
-
     def _rows(self) -> None:
         """The rows of a team, in shared memory or not."""
-        sizes = [f"const ix {self.names[n]} = (ix){self.names[n]}_;" for n in self.kernel.sizes]
-        for line in sizes:
-            self._line(line)
-        rows = self.mapped.rows
-        if not rows:
-            return
-        teams = self.mapped.block[1]
+        rows, teams = self.mapped.rows, self.mapped.block[1]
         if self.layout.shared_bytes:
-            self._line(f"char *row = shared + threadIdx.y * {self.layout.shared_bytes};")
+            self.line(f"char *row = shared + threadIdx.y * {self.layout.shared_bytes};")
         else:
-            each = " + ".join(self._row_bytes(row) for row in rows)
-            self._line(f"char *row = rows + ((long long)block * {teams} + threadIdx.y) * ({each});")
+            each = " + ".join(map(self._row_bytes, rows))
+            self.line(f"char *row = rows + ((long long)block * {teams} + threadIdx.y) * ({each});")
         for row in rows:
             kind = C_TYPE[row.dtype]
-            self._line(f"{kind} *{self.names[row]} = ({kind} *)row;")
-            self._line(f"row += {self._row_bytes(row)};")
+            self.line(f"{kind} *{self.names[row]} = ({kind} *)row;")
+            self.line(f"row += {self._row_bytes(row)};")
 
     def _row_bytes(self, row: Array) -> str:
         """The bytes of a row, in multiples of 16."""
-        count = " * ".join(f"(long long){self._size(n)}" for dims in row.sizes for n in dims) or "1"
+        count = " * ".join(f"(long long){self.size(n)}" for dims in row.sizes for n in dims) or "1"
         return f"(({count} * sizeof({C_TYPE[row.dtype]}) + 15) / 16 * 16)"
 
-    def _finish(self) -> None:
+    def _finish(self, top: Spread) -> None:
         """Totals over the grid, and what is done with them."""
-        top = self.mapped.shared_out
-        if top is None or not top.carries:
-            return
         for carry in top.carries:
-            self._line(f"{self._acc(carry)} = {self._together('g_block', carry, self._acc(carry))};")
+            self.line(f"{self.names[carry]} = {self._together('g_block', carry, self.names[carry])};")
         if not self.layout.alone:
             self._over_blocks(top)
-        self._open("if (threadIdx.x == 0 && threadIdx.y == 0) {")
+        self.open("if (threadIdx.x == 0 && threadIdx.y == 0) {")
         for carry in top.carries:
-            self._define(carry.out, self._acc(carry))
-        self._block(self.mapped.finish)
-        self._close()
+            self.define(carry.out, self.names[carry])
+        self.block(self.mapped.finish)
+        self.close()
 
     def _over_blocks(self, top: Spread) -> None:
         """What all blocks have of the totals, for the last of them."""
-        self._open("if (blocks > 1) {")
-        self._open("if (threadIdx.x == 0 && threadIdx.y == 0) {")
+        self.open("if (blocks > 1) {")
+        self.open("if (threadIdx.x == 0 && threadIdx.y == 0) {")
         for i, carry in enumerate(top.carries):
-            self._line(f"({self._parts(i, carry)})[block] = {self._acc(carry)};")
-        self._close()
-        self._line("if (!g_is_last(ticket, blocks)) return;")
+            self.line(f"({self._parts(i, carry)})[block] = {self.names[carry]};")
+        self.close()
+        self.line("if (!g_is_last(ticket, blocks)) return;")
         for i, carry in enumerate(top.carries):
-            self._line(f"{self._acc(carry)} = {self._together('g_grid', carry, self._parts(i, carry))};")
-        self._close()
+            self.line(f"{self.names[carry]} = {self._together('g_grid', carry, self._parts(i, carry))};")
+        self.close()
 
     @staticmethod
     def _parts(i: int, carry: Carry) -> str:
@@ -228,41 +188,57 @@ class _Renderer:
     def _together(self, function: str, carry: Carry, value: str) -> str:
         """The call of a reduction over several threads."""
         kind = C_TYPE[carry.out.dtype]
-        start = "" if function in ("g_warp", "g_column") else f", {self._neutral(carry)}"
+        start = "" if function == "g_column" else f", {self.neutral(carry)}"
         start += ", blocks" if function == "g_grid" else ""
         return f"{function}<{kind}, {COMBINES[carry.kind]}<{kind}>>({value}{start})"
 
-    def _neutral(self, carry: Carry) -> str:
-        return f"({C_TYPE[carry.out.dtype]}){number(neutral(carry.kind, carry.out.dtype), carry.out.dtype)}"
+    # ---- threads ----
 
-    # ---- statements ----
+    def once(self, s: Once) -> None:
+        """Statements for one thread."""
+        self.open(f"if ({FIRST.get(self.over, ONE)}) {{")
+        self.block(s.body)
+        self.close()
 
-    def _block(self, statements: Sequence[GpuStatement]) -> None:
-        for statement in statements:
-            STATEMENTS[type(statement)](self, statement)
+    def sync(self, s: Sync) -> None:
+        """Wait for the team."""
+        self.line("__syncwarp();" if self.over == TEAMS and self.mapped.block[0] == 32 else "__syncthreads();")
 
     def spread(self, s: Spread) -> None:
         """A loop over threads."""
-        if s.over == TILES:
-            self._tiles(s)
-            return
-        for carry in s.carries:
-            self._line(f"{C_TYPE[carry.out.dtype]} {self._start(carry)} = {self._neutral(carry)};")
+        SPREADS[s.over](self, s)
+
+    def shared_out(self, s: Spread) -> None:
+        """A loop in which each thread takes its own iterations."""
+        self.begin(s.carries)
         outer = self.over
         if s.over in (GRID, TEAMS, COLUMNS):
             self.over = s.over
         HEADS[s.over](self, s)
-        self._block(s.body)
-        guard = f"if ({FIRST[s.over]}) " if s.over in FIRST else ""
-        for carry in s.carries:
-            value = combine(carry.kind, carry.out.dtype, self._acc(carry), self.names[carry.value])
-            self._line(f"{guard}{self._acc(carry)} = {value};")
-        self._close()
-        if s.over in (LANES, STRIDES, SPLIT):
+        self.block(s.body)
+        self.gather(s.carries, f"if ({FIRST[s.over]}) " if s.over in FIRST else "")
+        self.close()
+        if s.over in TOGETHER:
             for carry in s.carries:
-                function = "g_lanes" if s.over == LANES else "g_column"
-                self._define(carry.out, self._together(function, carry, self._acc(carry)))
+                self.define(carry.out, self._together(TOGETHER[s.over], carry, self.names[carry]))
         self.over = outer
+
+    def tiles(self, s: Spread) -> None:
+        """A product of matrices: a call that is given how its factors are read, and what is done with an element."""
+        found = of_tiles(s)
+        rows, columns, terms = map(self.axis, found.axes)
+        kind = C_TYPE[found.total.out.dtype]
+        by_terms = ", ".join("true" if load.index[-1] is found.axes[2] else "false" for load in (found.x, found.y))
+        sizes = ", ".join(f"(ix){self.product(axis.sizes)}" for axis in found.axes)
+        self.open(f"g_tiles<{kind}, {by_terms}>(shared, block, blocks, {sizes},")
+        for load, (one, other) in ((found.x, (rows, terms)), (found.y, (terms, columns))):
+            self.line(f"[&](ix {one}, ix {other}) {{ return {self.access(load.array, load.index)}; }},")
+        self.open(f"[&](ix {rows}, ix {columns}, {kind} {self.value(found.total.out)}) {{")
+        self.block(found.body)
+        self.depth -= 2
+        self.line("  });")
+
+    # ---- how loops begin ----
 
     def _grid(self, s: Spread) -> None:
         k, total = self._counter(s)
@@ -270,221 +246,73 @@ class _Renderer:
         thread = "threadIdx.x" if high == 1 else f"threadIdx.y * {wide} + threadIdx.x"
         start, step = f"(ix)block * {wide * high} + {thread}", f"(ix)blocks * {wide * high}"
         if not self.layout.alone and len(s.body) <= MOST_UNROLLED and not any(isinstance(x, Loop) for x in s.body):
-            self._line("#pragma unroll 4")  # so that four iterations wait for memory together
-        self._open(f"for (ix {k} = {start}; {k} < {total}; {k} += {step}) {{")
+            self.line("#pragma unroll 4")  # so that four iterations wait for memory together
+        self.open(f"for (ix {k} = {start}; {k} < {total}; {k} += {step}) {{")
         self._decompose(s.axes, k)
 
     def _teams(self, s: Spread) -> None:
         k, total = self._counter(s)
         start = "(ix)block * blockDim.y + threadIdx.y"
-        self._open(f"for (ix {k} = {start}; {k} < {total}; {k} += (ix)blocks * blockDim.y) {{")
+        self.open(f"for (ix {k} = {start}; {k} < {total}; {k} += (ix)blocks * blockDim.y) {{")
         self._decompose(s.axes, k)
 
     def _lanes(self, s: Spread) -> None:
         k, total = self._counter(s)
-        self._open(f"for (ix {k} = (ix)threadIdx.x; {k} < {total}; {k} += (ix)blockDim.x) {{")
+        self.open(f"for (ix {k} = (ix)threadIdx.x; {k} < {total}; {k} += (ix)blockDim.x) {{")
         self._decompose(s.axes, k)
 
     def _columns(self, s: Spread) -> None:
         k, total = self._counter(s)
-        self._line(f"const ix across = ({total} + 31) / 32;")
+        self.line(f"const ix across = ({total} + 31) / 32;")
         start = "across ? block % across : 0"  # of no columns there may still be a total
-        self._open(f"for (ix b = {start}; b < across; b += blocks < across ? blocks : across) {{")
-        self._line(f"const bool on = b * 32 + threadIdx.x < {total};")
-        self._line(f"const ix {k} = on ? b * 32 + threadIdx.x : {total} - 1;  // all threads meet in reductions")
+        self.open(f"for (ix b = {start}; b < across; b += blocks < across ? blocks : across) {{")
+        self.line(f"const bool on = b * 32 + threadIdx.x < {total};")
+        self.line(f"const ix {k} = on ? b * 32 + threadIdx.x : {total} - 1;  // all threads meet in reductions")
         self._decompose(s.axes, k)
 
     def _strides(self, s: Spread) -> None:
         k, total = self._counter(s)
-        self._open(f"for (ix {k} = (ix)threadIdx.y; on && {k} < {total}; {k} += (ix)blockDim.y) {{")
+        self.open(f"for (ix {k} = (ix)threadIdx.y; on && {k} < {total}; {k} += (ix)blockDim.y) {{")
         self._decompose(s.axes, k)
 
     def _split_strides(self, s: Spread) -> None:
         k, total = self._counter(s)
         assert s.part is not None
         start = f"{self.names[s.part]} * (ix)blockDim.y + (ix)threadIdx.y"
-        step = f"{self._product(s.part.sizes)} * (ix)blockDim.y"
-        self._open(f"for (ix {k} = {start}; on && {k} < {total}; {k} += {step}) {{")
+        step = f"{self.product(s.part.sizes)} * (ix)blockDim.y"
+        self.open(f"for (ix {k} = {start}; on && {k} < {total}; {k} += {step}) {{")
         self._decompose(s.axes, k)
-
-    def _tiles(self, s: Spread) -> None:
-        """A product of matrices: how its factors are read, and what is done with an element, as functions."""
-        found = of_tiles(s)
-        i, j, k = found.axes
-        for axis in found.axes:
-            self.names[axis] = f"i{self._axes}"
-            self._axes += 1
-        kind = C_TYPE[found.total.out.dtype]
-        by_terms = ", ".join("true" if load.index[-1] is k else "false" for load in (found.x, found.y))
-        sizes = ", ".join(f"(ix){self._product(axis.sizes)}" for axis in found.axes)
-        self._open(f"g_tiles<{kind}, {by_terms}>(shared, block, blocks, {sizes},")
-        for load, (one, other) in ((found.x, (i, k)), (found.y, (k, j))):
-            names = f"ix {self.names[one]}, ix {self.names[other]}"
-            self._line(f"[&]({names}) {{ return {self._access(load.array, load.index)}; }},")
-        total = self.names[found.total.out] = f"t{self._count}"
-        self._count += 1
-        self._open(f"[&](ix {self.names[i]}, ix {self.names[j]}, {kind} {total}) {{")
-        self._block(found.body)
-        self.depth -= 2
-        self._line("  });")
 
     def _counter(self, s: Spread) -> tuple[str, str]:
         """The variable that counts iterations, and how many there are."""
-        name = f"k{self._axes}"
-        if len(s.axes) == 1:
-            name = f"i{self._axes}"
+        name = f"{'i' if len(s.axes) == 1 else 'k'}{self._axes}"
         sizes = tuple(n for axis in s.axes for n in axis.sizes)
-        return name, self._product(sizes)
+        return name, self.product(sizes)
 
     def _decompose(self, axes: tuple[Axis, ...], counter: str) -> None:
         """The variable of each axis."""
         if len(axes) == 1:
-            self.names[axes[0]] = counter
-            self._axes += 1
+            self.axis(axes[0])
             return
         self.flat[axes] = counter
-        names = [f"i{self._axes + i}" for i in range(len(axes))]
-        self._axes += len(axes)
-        self.names |= dict(zip(axes, names, strict=True))
+        names = [self.axis(axis) for axis in axes]
         rest = counter
         for axis, name in reversed(list(zip(axes, names, strict=True))[1:]):
-            count = self._product(axis.sizes)
-            self._line(f"const ix {name} = {rest} % {count}, {name}_rest = {rest} / {count};")
+            count = self.product(axis.sizes)
+            self.line(f"const ix {name} = {rest} % {count}, {name}_rest = {rest} / {count};")
             rest = f"{name}_rest"
-        self._line(f"const ix {names[0]} = {rest};")
+        self.line(f"const ix {names[0]} = {rest};")
 
-    def once(self, s: Once) -> None:
-        """Statements for one thread."""
-        self._open(f"if ({FIRST.get(self.over, ONE) if self.over != GRID else ONE}) {{")
-        self._block(s.body)
-        self._close()
-
-    def sync(self, s: Sync) -> None:
-        """Wait for the team."""
-        self._line("__syncwarp();" if self.over == TEAMS and self.mapped.block[0] == 32 else "__syncthreads();")
-
-    def loop(self, s: Loop) -> None:
-        """A loop that one thread runs."""
-        for carry in s.carries:
-            self._line(f"{C_TYPE[carry.out.dtype]} {self._start(carry)} = {self._neutral(carry)};")
-        name = self.names[s.axis] = f"i{self._axes}"
-        self._axes += 1
-        self._open(f"for (ix {name} = 0; {name} < {self._product(s.axis.sizes)}; ++{name}) {{")
-        self._block(s.body)
-        for carry in s.carries:
-            value = combine(carry.kind, carry.out.dtype, self._acc(carry), self.names[carry.value])
-            self._line(f"{self._acc(carry)} = {value};")
-        self._close()
-        for carry in s.carries:
-            self.names[carry.out] = self._acc(carry)
-
-    def let(self, s: Let) -> None:
-        """An op."""
-        self._define(s.out, self._spelled(s.op, s.args, s.out.dtype))
-
-    def _spelled(self, op: Op, args: tuple[Value, ...], dtype: str) -> str:
-        known = self.constants.get(args[-1]) if len(args) == 2 else None
-        exponent = None if known is None else float(known)
-        return spell(op, [self.names[a] for a in args], [a.dtype for a in args], dtype, exponent)
-
-    def number(self, s: Number) -> None:
-        """A constant."""
-        self.constants[s.out] = s.number
-        self._define(s.out, number(s.number, s.out.dtype))
-
-    def position(self, s: Position) -> None:
-        """The number of an iteration."""
-        self._define(s.out, self.names[s.axis])
-
-    def extent(self, s: Extent) -> None:
-        """A size."""
-        self._define(s.out, self._size(s.size))
-
-    def require(self, s: Require) -> None:
-        """A check: who fails it goes on, but touches no memory for which it was made."""
-        self._line(f"if (!{self.names[s.value]}) {{ ok = false; atomicMax(error, 1u); }}")
-
-    def load(self, s: Load) -> None:
-        """Read."""
-        place = self._access(s.array, s.index)
-        if self._is_checked(s.index):
-            place = f"ok ? {place} : ({C_TYPE[s.array.dtype]})0"
-        self._define(s.out, place)
-
-    def store(self, s: Store) -> None:
-        """Write."""
-        guard = "if (ok) " if self._is_checked(s.index) else ""
-        self._line(f"{guard}{self._access(s.array, s.index)} = {self.names[s.value]};")
-
-    def accumulate(self, s: Accumulate) -> None:
-        """Add, or what else reductions do, to memory."""
-        place = self._access(s.array, s.index)
-        guard = "if (ok) " if self._is_checked(s.index) else ""
-        if s.shared:
-            self._line(f"{guard}{accumulate(s.kind, f'&{place}', self.names[s.value])};")
-        else:
-            self._line(f"{guard}{place} = {combine(s.kind, s.array.dtype, place, self.names[s.value])};")
-
-    def output(self, s: Output) -> None:
-        """A result of rank 0."""
-        self._line(f"*{self.names[s.parameter]} = {self.names[s.value]};")
-
-    # ---- parts of statements ----
-
-    def _define(self, out: Value, text: str) -> None:
-        name = self.names[out] = f"t{self._count}"
-        self._count += 1
-        self._line(f"const {C_TYPE[out.dtype]} {name} = {text};")
-
-    def _start(self, carry: Carry) -> str:
-        """A name for what a loop gathers."""
-        self.names[carry] = f"a{self._count}"
-        self._count += 1
-        return self.names[carry]
-
-    def _acc(self, carry: Carry) -> str:
-        return self.names[carry]
-
-    def _size(self, n: int | Size) -> str:
-        return str(n) if isinstance(n, int) else self.names[n]
-
-    def _product(self, sizes: Sequence[int | Size]) -> str:
-        text = " * ".join(map(self._size, sizes)) or "1"
-        return f"({text})" if len(sizes) > 1 else text
-
-    def _is_checked(self, index: Sequence[Index]) -> bool:
-        """Whether an index may be out of bounds, unless a check has passed."""
-        return self.checks and any(isinstance(i, Shifted | Value) for i in index)
-
-    def _access(self, array: Array, index: tuple[Index, ...]) -> str:
-        offset = ""
-        parts = [(self._at(i), sizes) for i, sizes in zip(index, array.sizes, strict=True)]
-        for axes, counter in self.flat.items():
-            rows = [axis.sizes for axis in axes[1:]]
-            if index[-len(axes) :] == axes and [*array.sizes[len(index) - len(rows) :]] == rows:
-                # The last indices are counted as one.
-                parts[-len(axes) :] = [(counter, tuple(n for axis in axes for n in axis.sizes))]
-                break
-        for at, sizes in parts:
-            offset = f"({offset}) * {self._product(sizes)} + {at}" if offset else at
-        return f"{self.names[array]}[{offset or 0}]"
-
-    def _at(self, index: Index) -> str:
-        if isinstance(index, Shifted):
-            return f"({self.names[index.axis]} + (ix){self.names[index.by]})"
-        if isinstance(index, Value):
-            return f"(ix){self.names[index]}"
-        return str(index) if isinstance(index, int) else self.names[index]
+    spellings: ClassVar[dict[type, Callable[[Any, Any], None]]] = {
+        **Statements.spellings, Spread: spread, Once: once, Sync: sync,
+    }  # fmt: skip
 
 
-# How a loop begins, by who runs its iterations.
+# How a loop begins in which each thread takes its own iterations, by who they are.
 HEADS: dict[str, Callable[[_Renderer, Spread], None]] = {
     GRID: _Renderer._grid, TEAMS: _Renderer._teams, LANES: _Renderer._lanes, COLUMNS: _Renderer._columns,
     STRIDES: _Renderer._strides, SPLIT: _Renderer._split_strides,
 }  # fmt: skip
 
-STATEMENTS: dict[type, Callable[..., None]] = {
-    Spread: _Renderer.spread, Once: _Renderer.once, Sync: _Renderer.sync, Loop: _Renderer.loop, Let: _Renderer.let,
-    Number: _Renderer.number, Position: _Renderer.position, Extent: _Renderer.extent, Require: _Renderer.require,
-    Load: _Renderer.load, Store: _Renderer.store, Accumulate: _Renderer.accumulate, Output: _Renderer.output,
-}  # fmt: skip
+# How a loop over threads is written, by who runs it.
+SPREADS = dict.fromkeys(HEADS, _Renderer.shared_out) | {TILES: _Renderer.tiles}
