@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from graphc.backends.cupy.cuda import device as current_device
-from graphc.backends.cupy.device import Device, Matrix
+from graphc.backends.cupy.device import Device, Matrix, MatrixProduct
 
 SOURCE = """
 extern "C" __global__ void nothing(float *x, long long n) { if (n < 0) x[0] = 1; }
@@ -171,8 +171,10 @@ def products(device: Device, found: Found) -> None:
             device.copy(buffer.address, value.ctypes.data, nbytes)
         exact = host[0].astype(np.float64) @ host[1].astype(np.float64)
 
-        def multiply(x: Matrix = x, y: Matrix = y, out: Matrix = out) -> None:
-            device.multiply("float32", x, y, out)
+        product = MatrixProduct("float32", x, y, out)
+
+        def multiply(product: MatrixProduct = product) -> None:
+            device.multiply(product)
 
         device.begin()
         multiply()

@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from graphc.backends import disk
-from graphc.backends.cupy.device import Buffer, Matrix
+from graphc.backends.cupy.device import Buffer, Matrix, MatrixProduct
 from graphc.configuration import MATMUL_PRECISIONS
 
 HEADER = Path(__file__).with_name("hostcuda.h")
@@ -449,17 +449,9 @@ class HostDevice:
 
         self._do(run)
 
-    def multiply(
-        self,
-        dtype: str,
-        x: Matrix,
-        y: Matrix,
-        out: Matrix,
-        scale: float = 1.0,
-        is_added: bool = False,
-        precision: str = "highest",
-    ) -> None:
-        """``out = scale * (x @ y)``, or ``out += ...`` if it is added."""
+    def multiply(self, product: MatrixProduct) -> None:
+        """Compute a product."""
+        dtype, x, y, out, precision = product.dtype, product.x, product.y, product.out, product.precision
         if dtype not in ("float32", "float64") or precision not in MATMUL_PRECISIONS:
             raise DeviceError(f"multiply of {dtype} ({precision}): only float32 and float64 are possible")
         sizes = x.rows, x.columns, y.rows, y.columns, out.rows, out.columns
@@ -473,7 +465,8 @@ class HostDevice:
             self.precisions.append(precision)
             if np.may_share_memory(result, left) or np.may_share_memory(result, right):
                 raise DeviceError(f"multiply: the result lies in an operand: {x} @ {y} -> {out}")
-            result[...] = (result if is_added else 0) + np.dtype(dtype).type(scale) * (left @ right)
+            before = result if product.is_added else 0
+            result[...] = before + np.dtype(dtype).type(product.scale) * (left @ right)
 
         self._do(run)
 

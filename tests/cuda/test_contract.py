@@ -19,7 +19,7 @@ import pytest
 import graphc
 from graphc.backends.cupy import cublas, cuda, nvrtc
 from graphc.backends.cupy.cuda import CupyBuffer, CupyDevice
-from graphc.backends.cupy.device import Device, Matrix
+from graphc.backends.cupy.device import Device, Matrix, MatrixProduct
 from graphc.errors import BackendError, GpuUnavailableError
 
 HERE = Path(graphc.__file__).parent / "backends" / "cupy"
@@ -408,14 +408,15 @@ def test_other_threads_are_not_recorded(machine: Machine, device: CupyDevice) ->
 
 def test_products_are_recorded(machine: Machine, device: CupyDevice, monkeypatch: pytest.MonkeyPatch) -> None:
     streams: list[int] = []
-    handle = SimpleNamespace(multiply=lambda stream, *rest: streams.append(stream))
+    handle = SimpleNamespace(multiply=lambda stream, product: streams.append(stream))
     monkeypatch.setattr(cublas, "library", lambda: "the library")
     monkeypatch.setattr(cuda, "Cublas", lambda library, workspace: handle)
     matrix = Matrix(0, 1, 1, 1)
+    product = MatrixProduct("float32", matrix, matrix, matrix)
     device.begin()
-    device.multiply("float32", matrix, matrix, matrix)
+    device.multiply(product)
     device.end()
-    device.multiply("float32", matrix, matrix, matrix)
+    device.multiply(product)
     assert streams == [RECORDER, 1]
 
 

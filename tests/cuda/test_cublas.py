@@ -11,7 +11,7 @@ import pytest
 
 from graphc.backends.cupy import cublas
 from graphc.backends.cupy.cublas import COMPUTE, SIGNATURES, WORKSPACE, Cublas, gemm_arguments
-from graphc.backends.cupy.device import Matrix
+from graphc.backends.cupy.device import Matrix, MatrixProduct
 from graphc.configuration import MATMUL_PRECISIONS
 from graphc.errors import BackendError
 
@@ -88,10 +88,10 @@ def test_products(
     (x, x_memory), (y, y_memory) = placed(a, transposed[0], gaps[0]), placed(b, transposed[1], gaps[1])
     result = np.full((rows, columns), np.nan, dtype)
     out = Matrix(result.ctypes.data, rows, columns, columns)
-    Cublas(Library(), WORKSPACE_ADDRESS).multiply(7, dtype, x, y, out)
+    Cublas(Library(), WORKSPACE_ADDRESS).multiply(7, MatrixProduct(dtype, x, y, out))
     rtol = 1e-4 if dtype == "float32" else 1e-12
     np.testing.assert_allclose(result, a @ b, rtol=rtol)
-    Cublas(Library(), WORKSPACE_ADDRESS).multiply(7, dtype, x, y, out, -0.5, True)
+    Cublas(Library(), WORKSPACE_ADDRESS).multiply(7, MatrixProduct(dtype, x, y, out, -0.5, True))
     np.testing.assert_allclose(result, a @ b - 0.5 * (a @ b), rtol=rtol)
     assert x_memory is not None
     assert y_memory is not None
@@ -117,7 +117,7 @@ def one(
     matrix = Matrix(x.ctypes.data, 1, 1, 1)
     before = len(library.calls)
     out = Matrix(result.ctypes.data, 1, 1, 1)
-    handle.multiply(stream, dtype, matrix, matrix, out, precision=precision)
+    handle.multiply(stream, MatrixProduct(dtype, matrix, matrix, out, precision=precision))
     assert result[0, 0] == 1
     return [name for name, _ in library.calls[before:]]
 

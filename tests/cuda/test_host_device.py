@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 import scipy.special
 
-from graphc.backends.cupy.device import Device, Matrix
+from graphc.backends.cupy.device import Device, Matrix, MatrixProduct
 from tests.cuda.host_device import ORDERS, DeviceArray, DeviceError, HostDevice, Launch, compiler, environment, pack
 
 pytestmark = pytest.mark.skipif(compiler() is None, reason="g++ was not found")
@@ -426,12 +426,12 @@ def test_multiply(dtype: str, transposed: tuple[bool, bool]) -> None:
         operands.append(used.T if turned else used)
     x, y = matrices
     out = device.allocate(15 * size)
-    device.multiply(dtype, x, y, Matrix(out.address, 3, 5, 5))
+    device.multiply(MatrixProduct(dtype, x, y, Matrix(out.address, 3, 5, 5)))
     np.testing.assert_allclose(device.array(out, 0, dtype, (3, 5)).get(), operands[0] @ operands[1], rtol=1e-5)
     with pytest.raises(DeviceError, match="the sizes do not fit"):
-        device.multiply(dtype, x, y, Matrix(out.address, 3, 4, 4))
+        device.multiply(MatrixProduct(dtype, x, y, Matrix(out.address, 3, 4, 4)))
     with pytest.raises(DeviceError, match="are not in memory of the device"):
-        device.multiply(dtype, x, y, Matrix(out.address + size, 3, 5, 5))
+        device.multiply(MatrixProduct(dtype, x, y, Matrix(out.address + size, 3, 5, 5)))
 
 
 def test_copies_stay_in_memory_of_the_device() -> None:

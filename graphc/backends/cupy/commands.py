@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from graphc.backends.cupy.device import Device, Matrix, Recording
+from graphc.backends.cupy.device import Device, Matrix, MatrixProduct, Recording
 
 Address = ctypes.c_void_p
 """The cell of an address.  A launch reads it when it is told to run."""
@@ -129,9 +129,9 @@ class Multiply:
         if self.old is not None and address_of(self.old) != address_of(self.out.cell):
             device.copy(address_of(self.out.cell), address_of(self.old), nbytes)
         if self.x.columns:
+            x, y, out = self.x.matrix, self.y.matrix, self.out.matrix
             is_added = self.old is not None
-            matrices = self.x.matrix, self.y.matrix, self.out.matrix
-            device.multiply(self.dtype, *matrices, self.scale, is_added, self.precision)
+            device.multiply(MatrixProduct(self.dtype, x, y, out, self.scale, is_added, self.precision))
         elif self.old is None:
             device.clear(address_of(self.out.cell), nbytes)
 

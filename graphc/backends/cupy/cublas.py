@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from graphc.backends.cupy.device import Matrix
+from graphc.backends.cupy.device import Matrix, MatrixProduct
 from graphc.errors import BackendError
 
 # Bytes of device memory that products may use.  With memory of its own a recorded product allocates none; 32 MiB is
@@ -120,25 +120,17 @@ class Cublas:
         self._handle = c_void_p()
         self._check("cublasCreate_v2", library.cublasCreate_v2(ctypes.byref(self._handle)))
 
-    def multiply(
-        self,
-        stream: int,
-        dtype: str,
-        x: Matrix,
-        y: Matrix,
-        out: Matrix,
-        scale: float = 1.0,
-        is_added: bool = False,
-        precision: str = "highest",
-    ) -> None:
-        """``out = scale * (x @ y)``, or ``out += ...`` if it is added, on a stream, or recorded there."""
+    def multiply(self, stream: int, product: MatrixProduct) -> None:
+        """Compute a product on a stream, or record it there."""
         if stream != self._stream:
             self._set_stream(stream)
-        real, compute = REAL[dtype], COMPUTE[precision][dtype]
-        scalars = (SCALARS[dtype] * 2)(scale, is_added)  # read by the call: they are in memory of the host
+        dtype = product.dtype
+        real, compute = REAL[dtype], COMPUTE[product.precision][dtype]
+        # Read by the call: they are in memory of the host.
+        scalars = (SCALARS[dtype] * 2)(product.scale, product.is_added)
         alpha = ctypes.addressof(scalars)
         beta = alpha + ctypes.sizeof(scalars) // 2
-        g = gemm_arguments(x, y, out)
+        g = gemm_arguments(product.x, product.y, product.out)
         status = self._library.cublasGemmEx_64(
             *(self._handle, OP_T if g.transa else OP_N, OP_T if g.transb else OP_N, g.m, g.n, g.k),
             *(alpha, g.a, real, g.lda, g.b, real, g.ldb, beta, g.c, real, g.ldc),

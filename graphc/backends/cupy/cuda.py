@@ -20,7 +20,7 @@ import numpy as np
 from graphc.backends.cupy import cublas, nvrtc
 from graphc.backends.cupy.available import problem
 from graphc.backends.cupy.cublas import Cublas
-from graphc.backends.cupy.device import Buffer, Device, Matrix, Module, Recording
+from graphc.backends.cupy.device import Buffer, Device, MatrixProduct, Module, Recording
 from graphc.errors import BackendError, GpuUnavailableError
 
 # What DLPack calls memory of a GPU: plain, and managed.
@@ -131,24 +131,15 @@ class CupyDevice:
             address = ctypes.addressof(parameters)
             self._driver.launchKernel(kernel.ptr, grid, 1, 1, block[0], block[1], 1, 0, stream.ptr, address, 0)
 
-    def multiply(
-        self,
-        dtype: str,
-        x: Matrix,
-        y: Matrix,
-        out: Matrix,
-        scale: float = 1.0,
-        is_added: bool = False,
-        precision: str = "highest",
-    ) -> None:
-        """``out = scale * (x @ y)``, or ``out += ...`` if it is added."""
+    def multiply(self, product: MatrixProduct) -> None:
+        """Compute a product."""
         with self._lock:
             stream = self._stream()
             if self._cublas is None:
                 # May be in a recording: CuPy records in the relaxed mode, in which memory may be allocated.
                 self._workspace = self._cupy.cuda.alloc(cublas.WORKSPACE)
                 self._cublas = Cublas(cublas.library(), self._workspace.ptr)
-            self._cublas.multiply(stream.ptr, dtype, x, y, out, scale, is_added, precision)
+            self._cublas.multiply(stream.ptr, product)
 
     def copy(self, target: int, source: int, nbytes: int) -> None:
         """Copy between any two memories."""

@@ -30,6 +30,22 @@ class Matrix:
     transposed: bool = False
 
 
+@dataclass(frozen=True)
+class MatrixProduct:
+    """``out = scale * (x @ y)``, or ``out += ...`` if it is added, for float32 or float64.
+
+    `out` is not transposed and has no gaps.  All sizes are above 0.  precision: of float32: "highest" or "tf32".
+    """
+
+    dtype: str
+    x: Matrix
+    y: Matrix
+    out: Matrix
+    scale: float = 1.0
+    is_added: bool = False
+    precision: str = "highest"
+
+
 class Buffer(Protocol):
     """Memory that lives as long as this object."""
 
@@ -81,20 +97,8 @@ class Device(Protocol):
         parameters: a ctypes array of pointers to the arguments, which the caller keeps.
         """
 
-    def multiply(
-        self,
-        dtype: str,
-        x: Matrix,
-        y: Matrix,
-        out: Matrix,
-        scale: float = 1.0,
-        is_added: bool = False,
-        precision: str = "highest",
-    ) -> None:
-        """``out = scale * (x @ y)``, or ``out += ...`` if it is added, for float32 or float64.
-
-        `out` is not transposed and has no gaps.  All sizes are above 0.  precision: of float32: "highest" or "tf32".
-        """
+    def multiply(self, product: MatrixProduct) -> None:
+        """Compute a product."""
 
     def copy(self, target: int, source: int, nbytes: int) -> None:
         """Copy between any two memories, pinned or on the device."""
