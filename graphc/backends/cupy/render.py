@@ -6,10 +6,10 @@ After the parameters of the loop IR come those of layout.py.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from math import prod
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 from graphc.backends.cupy import tiles
 from graphc.backends.cupy.functions import head, place
@@ -303,7 +303,7 @@ class _Renderer(Statements):
             rest = f"{name}_rest"
         self.line(f"const ix {names[0]} = {rest};")
 
-    spellings: ClassVar[dict[type, Callable[[Any, Any], None]]] = {
+    spellings: ClassVar[Mapping[type, Callable[..., None]]] = {
         **Statements.spellings, Spread: spread, Once: once, Sync: sync,
     }  # fmt: skip
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from graphc.backends.cupy.spelling import C_TYPE, accumulate, combine, number, spell
 from graphc.graph.op import Op
@@ -131,11 +131,11 @@ class Statements:
         """A result of rank 0."""
         self.line(f"*{self.names[s.parameter]} = {self.names[s.value]};")
 
-    # How each statement is spelled, by its type.
-    spellings: ClassVar[dict[type, Callable[[Any, Any], None]]] = {
+    spellings: ClassVar[Mapping[type, Callable[..., None]]] = {
         Loop: loop, Let: let, Number: number, Position: position, Extent: extent, Require: require,
         Load: load, Store: store, Accumulate: accumulate, Output: output,
     }  # fmt: skip
+    """How each kind of statement is written."""
 
     # ---- parts of statements ----
 
