@@ -10,8 +10,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
+from graphc.graph.variable import Variable
 from graphc.kernels import loopir
 from graphc.kernels.launch import Launch
 from graphc.kernels.loopir import (
@@ -29,7 +30,7 @@ from graphc.kernels.loopir import (
     Statement,
     Store,
 )  # fmt: skip
-from graphc.kernels.nests import nest_of
+from graphc.kernels.nests import Nest, nest_of
 from graphc.kernels.product import element
 from graphc.kernels.shapes import Shapes
 from graphc.kernels.steps import Product, Step
@@ -67,19 +68,26 @@ def with_epilogues(uses: Uses, is_own: Callable[[Product], bool], fixed: Collect
 SIMPLE = Let | Load | Number | Position | Extent | Store | Accumulate
 
 
-def joined(product: Product, step: Launch, shapes: Shapes) -> Launch | None:
-    """The launch that computes what both do, but for the product itself; None if they cannot be one.
+@dataclass(frozen=True)
+class Reading:
+    """How a kernel reads a matrix: each element once, in a nest over all of them, at this place of its body."""
 
-    step: reads the product, and nothing else does.
-    """
-    (out,) = product.node.outputs
-    seen = [a for a, key in zip(step.kernel.arrays, step.arrays, strict=True) if key is out]
+    kernel: Kernel
+    array: Array
+    place: int
+    nest: Nest
+    load: Load
+
+
+def reading(step: Launch, x: Variable) -> Reading | None:
+    """How a launch reads a matrix, if it does so, and may compute each element instead."""
+    seen = [a for a, key in zip(step.kernel.arrays, step.arrays, strict=True) if key is x]
     if len(seen) != 1:
         return None
     kernel = unfolded(step.kernel, seen[0])
     if kernel is None:
         return None
-    (array,) = (a for a, key in zip(kernel.arrays, step.arrays, strict=True) if key is out)
+    (array,) = (a for a, key in zip(kernel.arrays, step.arrays, strict=True) if key is x)
     found = [(i, s) for i, s in enumerate(kernel.body) if isinstance(s, Loop) and array in _read_in((s,))]
     if len(found) != 1:
         return None
@@ -90,22 +98,35 @@ def joined(product: Product, step: Launch, shapes: Shapes) -> Launch | None:
         return None
     (load,) = loads
     is_whole = load.index == nest.axes and array.sizes == tuple(axis.sizes for axis in nest.axes)
-    if not is_whole or load.out.dtype != out.dtype:
+    if not is_whole or load.out.dtype != x.dtype:
         return None
+    return Reading(kernel, array, place, nest, load)
+
+
+def joined(product: Product, step: Launch, shapes: Shapes) -> Launch | None:
+    """The launch that computes what both do, but for the product itself; None if they cannot be one.
+
+    step: reads the product, and nothing else does.
+    """
+    (out,) = product.node.outputs
+    found = reading(step, out)
+    if found is None:
+        return None
+    kernel, nest = found.kernel, found.nest
     size = shapes.shape(product.node.inputs[0])[1]
     assert size is not None
     own = {} if isinstance(size, int) else {size: loopir.Size()}
     inner = Axis((size,) if isinstance(size, int) else (own[size],))
     rows, columns = nest.axes
-    sums, factors = element(product, rows, columns, inner, load.out)
-    body = _nested(nest.axes, [sums if s is load else s for s in nest.body])
-    others = [(a, key) for a, key in zip(kernel.arrays, step.arrays, strict=True) if a is not array]
+    sums, factors = element(product, rows, columns, inner, found.load.out)
+    body = _nested(nest.axes, [sums if s is found.load else s for s in nest.body])
+    others = [(a, key) for a, key in zip(kernel.arrays, step.arrays, strict=True) if a is not found.array]
     arrays = [*zip(factors, (product.x.base, product.y.base), strict=True), *others]
     made = replace(
         kernel,
         sizes=(*kernel.sizes, *own.values()),
         arrays=tuple(a for a, _ in arrays),
-        body=(*kernel.body[:place], body, *kernel.body[place + 1 :]),
+        body=(*kernel.body[: found.place], body, *kernel.body[found.place + 1 :]),
     )
     return replace(
         step,
