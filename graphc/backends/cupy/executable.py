@@ -20,7 +20,7 @@ from graphc.backends.cupy.calls import Caller, OnDevice
 from graphc.backends.cupy.commands import Address, Copy, at_once
 from graphc.backends.cupy.device import Device
 from graphc.backends.cupy.hot import FromHost, Hot, HotEntry, OnTheDevice, Way
-from graphc.backends.cupy.instance import instance
+from graphc.backends.cupy.instance import Task, instance
 from graphc.backends.cupy.listing import DeviceSchedule
 from graphc.backends.cupy.numbers import Numbers, is_static, roots, wanted
 from graphc.backends.cupy.programs import Programs
@@ -147,7 +147,8 @@ class CupyExecutable:
         known = Numbers(self.plan, shapes, numbers)
         old_of = dict(zip(map(id, self._shared), self._inputs[len(self._inputs) - len(self._shared) :], strict=True))
         old = [old_of.get(id(cell)) for cell in self._targets]
-        return Caller(instance(self.plan, known, self.device, self.programs, self.constants, self._returned, old))
+        task = Task(self.plan, known, self.device, self.programs, self.constants, self._returned, old)
+        return Caller(instance(task))
 
     def _keep(self, key: object, caller: Caller) -> None:
         """A caller that did its work is there for the next call of its sizes."""

@@ -9,15 +9,17 @@ from __future__ import annotations
 import ctypes
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
-from graphc.backends.cupy.arena import Life, aligned, packed
+from graphc.backends.cupy.arena import Life, packed
 from graphc.backends.cupy.beside import Piece, Room, groups, spans
-from graphc.backends.cupy.commands import Address, Command, Copy, RunKernel, address_of
-from graphc.backends.cupy.device import Buffer, Device, pointer
+from graphc.backends.cupy.commands import Address, Command, Copy, RunKernel
+from graphc.backends.cupy.demand import Demand
+from graphc.backends.cupy.device import Device, pointer
 from graphc.backends.cupy.launches import Beside, Prepared
 from graphc.backends.cupy.numbers import Numbers
 from graphc.backends.cupy.programs import Launched, Programs, source, whole_source
@@ -57,19 +59,28 @@ MOST_APART = 1 << 26
 Groups = Sequence[Sequence[Command]]
 
 
-def instance(
-    plan: Plan,
-    numbers: Numbers,
-    device: Device,
-    programs: Programs,
-    constants: Mapping[Constant, Address],
-    returned: int,
-    old: Sequence[Variable | None],
-) -> Instance:
+@dataclass(frozen=True)
+class Task:
+    """What an instance is made of: a plan, what its sizes are, and who runs it.
+
+    constants: the cells of constants, which all instances share; returned: how many results are handed back, the others
+    are new values of shared variables; old: for each of those the input that has the value that is replaced, if any.
+    """
+
+    plan: Plan
+    numbers: Numbers
+    device: Device
+    programs: Programs
+    constants: Mapping[Constant, Address]
+    returned: int
+    old: Sequence[Variable | None]
+
+
+def instance(task: Task) -> Instance:
     """The commands of a plan for certain sizes; of a small function one launch."""
-    found = Instance(plan, numbers, device, programs, constants, returned, old)
+    found = Instance(task)
     if found.is_tiny:
-        found = Instance(plan, numbers, device, programs, constants, returned, old, alone=True)
+        found = Instance(task, alone=True)
     found.settle()
     return found
 
@@ -81,59 +92,50 @@ class Instance(Walk):
     results: the cells of the results; the first `returned` of them are handed back, the others are new values of
     shared variables.  free: those (by id) whose address is set by who calls.
     shapes, dtypes, nbytes_of: of the results; new: the dtypes and shapes of new values.
-    targets: the cells of where new values go.  old: for each the input that has the value that is replaced, if any.
+    targets: the cells of where new values go.
     commits: the commands that write new values; what the others read is the same until then.
     steps: those of the plan; None for a product that another one computes.
     """
 
-    def __init__(
-        self,
-        plan: Plan,
-        numbers: Numbers,
-        device: Device,
-        programs: Programs,
-        constants: Mapping[Constant, Address],
-        returned: int,
-        old: Sequence[Variable | None],
-        alone: bool = False,
-    ) -> None:
-        super().__init__(plan, numbers, device.processors, alone, beside=not alone)
-        self.device = device
-        self.programs = programs
-        self.constants = constants
+    def __init__(self, task: Task, alone: bool = False) -> None:
+        plan = task.plan
+        super().__init__(plan, task.numbers, task.device.processors, alone, beside=not alone)
+        self.device, self.programs, self.constants = task.device, task.programs, task.constants
+        self.returned = task.returned
+        self.targets = [Address() for _ in plan.results[task.returned :]]
+        self.steps: list[Step | None] = list(plan.steps)
         self.commands: list[Command] = []
         self.commits: list[Command] = []
         self._into = self.commands
-        self.returned = returned
-        self.targets = [Address() for _ in plan.results[returned:]]
-        self._updates: dict[int, Update] = {}
-        self._added: dict[int, Addition] = {}
-        self.steps: list[Step | None] = list(plan.steps)
-        if not alone:
-            uses = Uses(plan)
-            self._updates = in_commit(uses, returned, old)
-            self._join(uses)
         self._launches: list[tuple[Prepared, RunKernel]] = []
         self._launched: list[tuple[Launched, RunKernel]] = []
-        self._needs: dict[Key, tuple[Address, int]] = {}
-        self._scratch: list[tuple[Address, int]] = []
-        self._cleared: list[Address] = []
-        self._given: list[tuple[Address, Any]] = []
-        self._inputs = {x: x.ndim for x in plan.schedule.graph.inputs}
-        self.free: set[int] = set()
+        self._demand = Demand()
+        self.free = self._demand.free
+        self._inputs: frozenset[Key] = frozenset(plan.schedule.graph.inputs)
+        self._updates: dict[int, Update] = {}
+        self._added: dict[int, Addition] = {}
+        if not alone:
+            uses = Uses(plan)
+            self._updates = in_commit(uses, task.returned, task.old)
+            self._join(uses)
         self._run_steps()
-        outputs = plan.schedule.graph.outputs
-        self.shapes = [numbers.shape(x) for x in outputs]
-        self.dtypes = [np.dtype(x.dtype) for x in outputs]
-        self.new = list(zip(self.dtypes, self.shapes, strict=True))[returned:]
-        self.results = [self._own(key, i < returned) for i, key in enumerate(plan.results)]
-        self.nbytes_of = [math.prod(s) * d.itemsize for s, d in zip(self.shapes, self.dtypes, strict=True)]
-        self.free |= {id(self._needs[k][0]) for k in map(self.place, plan.results[:returned]) if k in self._needs}
-        self.inputs = [self.cells.get(self.place(x)) for x in plan.schedule.graph.inputs]
+        self._find_results()
         if not alone or self.checks:
             self._copy_the_others()
         else:
             self._commit()
+
+    def _find_results(self) -> None:
+        """Where the results are when all steps have run, and what they look like."""
+        outputs, keys = self.plan.schedule.graph.outputs, self.plan.results
+        self.shapes = [self.numbers.shape(x) for x in outputs]
+        self.dtypes = [np.dtype(x.dtype) for x in outputs]
+        self.nbytes_of = [math.prod(s) * d.itemsize for s, d in zip(self.shapes, self.dtypes, strict=True)]
+        self.new = list(zip(self.dtypes, self.shapes, strict=True))[self.returned :]
+        self.results = [self._own(key, i < self.returned) for i, key in enumerate(keys)]
+        needs = self._demand.needs
+        self.free |= {id(needs[place][0]) for place in map(self.place, keys[: self.returned]) if place in needs}
+        self.inputs = [self.cells.get(self.place(x)) for x in self.plan.schedule.graph.inputs]
 
     def _own(self, key: Key, is_returned: bool) -> Address:
         """The memory of a result.  That of an input is not its own: it may get a new value before it is read."""
@@ -193,7 +195,7 @@ class Instance(Walk):
         if nbytes <= MOST_APART:
             return found
         of_region: dict[Key, int] = {}
-        regions = [(id(cell), self.plan.regions.get(key, key)) for key, (cell, _) in self._needs.items()]
+        regions = [(id(cell), self.plan.regions.get(key, key)) for key, (cell, _) in self._demand.needs.items()]
         turns = {cell: of_region.setdefault(region, cell) for cell, region in regions}
         return self._groups(self.commands, turns), self._groups(self.commits, turns)
 
@@ -284,19 +286,11 @@ class Instance(Walk):
 
     def memory(self, key: Key, nbytes: int) -> Address:
         """A cell, filled when all memory has been asked for."""
-        cell = Address()
-        if not isinstance(key, Variable) or key not in self._inputs:
-            self._needs[key] = (cell, nbytes)
-        return cell
+        return Address() if key in self._inputs else self._demand.array(key, nbytes)
 
     def scratch(self, nbytes: int, cleared: bool = False) -> Address:
         """A cell, filled when all memory has been asked for."""
-        cell = Address()
-        if cleared:
-            self._cleared.append(cell)
-        else:
-            self._scratch.append((cell, nbytes))
-        return cell
+        return self._demand.cleared() if cleared else self._demand.scratch(nbytes)
 
     def constant(self, x: Constant) -> Address:
         """A constant, which all instances share."""
@@ -304,33 +298,15 @@ class Instance(Walk):
 
     def known(self, x: Variable) -> Address:
         """A number that goes to the device once."""
-        cell = Address()
-        self._given.append((cell, np.asarray(self.numbers.number(x), x.dtype)))
-        return cell
+        return self._demand.given(np.asarray(self.numbers.number(x), x.dtype))
 
     # ---- memory ----
 
     def _arrange(self, order: Groups) -> None:
-        """Give everything its place in one buffer, but for what comes from outside and what is handed back."""
-        fixed = [*self._cleared, *(cell for cell, _ in self._given)]
-        fixed += [cell for key, (cell, _) in self._needs.items() if not key.ndim and id(cell) not in self.free]
-        head = aligned(8 * len(fixed))
-        offsets, total = packed(self._lives(order))
-        tail = sum(aligned(nbytes) for _, nbytes in self._scratch)
-        self._buffer: Buffer = self.device.allocate(head + total + tail)
-        base = self._buffer.address
-        self.device.clear(base, head)
-        for i, cell in enumerate(fixed):
-            cell.value = base + 8 * i
-        for key, offset in offsets.items():
-            self._needs[key][0].value = base + head + offset
-        at = base + head + total
-        for cell, nbytes in self._scratch:
-            cell.value = at
-            at += aligned(nbytes)
+        """Find memory for everything."""
+        self._buffer = self._demand.arrange(self.device, self._lives(order))
         if self.checks:
             self.error.value = pointer(self.flag)
-        self._upload()
 
     def _lives(self, order: Groups) -> dict[Key, Life]:
         """From which group of commands to which each array is needed; new values to the end."""
@@ -338,21 +314,11 @@ class Instance(Walk):
         kept = {self.place(key) for key in self.plan.results}
         known = spans([[self._piece(command, {}) for command in group] for group in order])
         lives: dict[Key, Life] = {}
-        for key, (cell, nbytes) in self._needs.items():
+        for key, (cell, nbytes) in self._demand.needs.items():
             if key.ndim and id(cell) not in self.free:
                 first, final = known.get(id(cell), (0, last))
                 lives[key] = Life(nbytes, first, last if key in kept else final)
         return lives
-
-    def _upload(self) -> None:
-        """The numbers that are the same in every call."""
-        if not self._given:
-            return
-        staged = self.device.pinned(8 * len(self._given))
-        for i, (_, value) in enumerate(self._given):
-            staged[8 * i : 8 * i + value.nbytes] = value.reshape(1).view(np.uint8)
-        self.device.copy(address_of(self._given[0][0]), pointer(staged), 8 * len(self._given))
-        self.device.synchronize()
 
     @property
     def is_long(self) -> bool:
