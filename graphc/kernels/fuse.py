@@ -27,7 +27,7 @@ from graphc.graph.variable import Apply, Variable
 from graphc.kernels.drafts import Draft, Drafter, same_shape, same_size, without_ones
 from graphc.kernels.groups import INDEXED, INNER, OUTER, WHOLE, Axes, Decide, Group, Item, Member, Placed, Single
 from graphc.kernels.shapes import Shapes
-from graphc.kernels.views import view
+from graphc.kernels.views import view, written_into
 from graphc.ops.cost import is_cheap
 from graphc.ops.declare import Elementwise
 from graphc.ops.dimshuffle import DimShuffle
@@ -62,7 +62,8 @@ def _read_by(item: Item) -> list[Variable]:
         return [item.choice.condition]
     if isinstance(item, Single):
         return [] if isinstance(item.node.op, DimShuffle) else [view(x).base for x in item.node.inputs]
-    return [base for member in item.members for base, _ in member.reads if base not in item.placed]
+    copied = [written_into(member.node) for member in item.members if member.scatters]
+    return [*copied, *(base for member in item.members for base, _ in member.reads if base not in item.placed)]
 
 
 class Fuser:

@@ -39,7 +39,7 @@ from graphc.kernels.steps import (
     Window,
 )  # fmt: skip
 from graphc.kernels.templates import Templates, lower
-from graphc.kernels.views import filling, is_window, keeps_order, view
+from graphc.kernels.views import filling, is_window, keeps_order, view, written_into
 from graphc.ops.control import IfElse
 from graphc.ops.dimshuffle import DimShuffle
 from graphc.ops.indexing import IncSubtensor
@@ -381,8 +381,7 @@ class _Planner:
                 reads = [base for member in item.members for base, _ in member.reads if base not in item.placed]
                 found.update(y for x in reads for y in (x, view(x).base))
                 for node in (m.node for m in item.members if isinstance(m.node.op, IncSubtensor) and m.closed):
-                    value = filling(node.inputs[0])
-                    found.add(view(node.inputs[0]).base if value is None else value)
+                    found.add(written_into(node))
                 found.update(n for n in item.domain if isinstance(n, Variable))
             elif isinstance(item, Decide):
                 found.add(item.choice.condition)

@@ -52,3 +52,10 @@ def keeps_order(op: DimShuffle) -> bool:
     """Whether a dimshuffle only adds and drops dimensions of size 1, so that memory stays as it is."""
     kept = [int(i) for i in op.new_order if i != "x"]
     return kept == sorted(kept)
+
+
+def written_into(node: Apply) -> Variable:
+    """What is in the memory of an indexed array before a node writes to it: a copy of an array, or one number."""
+    x = node.inputs[0]
+    value = filling(x)
+    return view(x).base if value is None else value

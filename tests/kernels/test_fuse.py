@@ -175,6 +175,15 @@ def test_what_only_a_later_kernel_reads_is_computed_there() -> None:
         f(*values[:2], np.array([0, 1, 9, 0, 1]))
 
 
+def test_an_array_that_is_written_into_is_made_before() -> None:
+    """Its producer stays where it is, though all else that it makes is read later."""
+
+    def build(x: Any, y: Any, i: Any) -> Any:
+        return T.sin(x) * 3 + T.inc_subtensor(T.exp(x)[i], y)
+
+    check_order(planned("n n n", build, "float64 float64 int64"))
+
+
 def test_reductions_of_one_extent_are_one_pass() -> None:
     (text,) = kernels("nm", lambda x: [x.sum(), x.max(), T.sqr(x).sum()])
     assert passes(text) == 1
