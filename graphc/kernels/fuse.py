@@ -3,7 +3,8 @@
 The nodes of a schedule are taken in order, and each joins the earliest group in which it can run: one over the same
 domain, that comes after everything the node reads.  Groups run one after the other, so no circle can arise.  Two
 things are known only later, and put right then: that a group goes by rows, so that it takes in what others compute for
-its rows (`_absorb`); and that only one later group reads what a group makes, so that it moves there (`sink`).
+its rows (`_absorb`); and that only one later group reads what a group makes, so that it moves there (`sink`), be it
+one that writes to an index.
 
 A group has a *domain*, the axes its loops run over, and a *split* that parts them into outer and inner axes:
 
@@ -31,6 +32,7 @@ from graphc.kernels.views import view, written_into
 from graphc.ops.cost import is_cheap
 from graphc.ops.declare import Elementwise
 from graphc.ops.dimshuffle import DimShuffle
+from graphc.ops.indexing import IncSubtensor
 from graphc.ops.shape import ShapeOf
 
 # A kernel of more nodes takes long to compile, and keeps more values than there are registers.
@@ -75,11 +77,13 @@ class Fuser:
         fits: Callable[[Apply], bool],
         fuses: bool = True,
         apart: frozenset[Apply] = frozenset(),
+        atomic: bool = False,
     ) -> None:
         self.graph = graph
         self.fits = fits
         self.fuses = fuses
         self.apart = apart
+        self.atomic = atomic
         self.drafter = Drafter(graph, fits)
         self.items: list[Item] = []
         self.home: dict[Variable, int] = {}
@@ -94,7 +98,7 @@ class Fuser:
             self._single(node, when)
             return
         draft = self.drafter.draft(node)
-        if self.fuses:
+        if self.fuses and not draft.scatters:
             for position in self._candidates(draft, when):
                 group = self.items[position]
                 if isinstance(group, Group) and group.when == when:
@@ -212,7 +216,7 @@ class Fuser:
         new = {b for b in external if b not in group.arrays}
         if len(group.arrays) + len(new) >= MOST_ARRAYS:
             return False
-        if group.sealed or (draft.scatters and group.members):
+        if group.sealed or (draft.scatters and group.members and not self._feeds(group, draft)):
             return False
         place = self._reduction(group, draft) if draft.reduced is not None else self._map(group, draft)
         if place is None:
@@ -231,6 +235,22 @@ class Fuser:
                 self._latest[(group.when, group.domain[:split] + (1,) * ones)] = group.position
             self._absorb(group)
         return True
+
+    def _feeds(self, group: Group, draft: Draft) -> bool:
+        """Whether a group computes, element by element, what a node writes to an index: it may be done there.
+
+        Where an index may repeat, elements are written one after the other, by one thread and on no vectors, unless a
+        machine adds atomically.  Dear functions are better computed before.
+        """
+        op = draft.node.op
+        assert isinstance(op, IncSubtensor)
+        if draft.operands[-1][0] not in group.placed or written_into(draft.node) in group.placed:
+            return False
+        at_once = (op.add and self.atomic) or not any(along.by_element for along in draft.index)
+        return all(
+            isinstance(m.node.op, Elementwise) and m.out.level == INNER and (at_once or is_cheap(m.node.outputs[0]))
+            for m in group.members
+        )
 
     def _absorb(self, group: Group) -> None:
         """Take in what is computed for the rows of a group, by groups made before it was known to go by rows."""

@@ -99,14 +99,16 @@ def plan(
     assumes: bool = True,
     windows: bool = True,
     rows: bool = False,
+    atomic: bool = False,
 ) -> Plan:
     """The plan of a schedule, given which nodes can be part of a kernel.
 
     fuses: whether several nodes may share a kernel; assumes: whether sizes may be taken to be equal (`Shapes`);
     windows: whether neighbouring rows that must be in memory are used where they are, and not copied; rows: whether
-    what is gathered is kept in a row if it is read again (`kept.py`).
+    what is gathered is kept in a row if it is read again (`kept.py`); atomic: whether additions to an index that may
+    repeat can be made at the same time.
     """
-    return _Planner(schedule, fits, fuses, assumes, windows, rows).run()
+    return _Planner(schedule, fits, fuses, assumes, windows, rows, atomic).run()
 
 
 class _Planner:
@@ -118,6 +120,7 @@ class _Planner:
         assumes: bool,
         has_windows: bool,
         keeps_rows: bool,
+        atomic: bool,
     ) -> None:
         self.schedule = schedule
         self.graph: FunctionGraph = schedule.graph
@@ -126,6 +129,7 @@ class _Planner:
         self._fitting: dict[Apply, bool] = {}
         self.has_windows = has_windows
         self.keeps_rows = keeps_rows
+        self.atomic = atomic
         self.windows: set[Apply] = set()
         self.sizes: list[Variable] = []
         """The sizes of all arrays."""
@@ -324,7 +328,7 @@ class _Planner:
         self, nodes: Sequence[Apply], late: list[Check] | None, apart: frozenset[Apply]
     ) -> tuple[Fuser, dict[int, list[Check]]]:
         """The groups of some nodes, and before which of them checks are made."""
-        fuser = Fuser(self.shapes, self.fits, self.fuses, apart)
+        fuser = Fuser(self.shapes, self.fits, self.fuses, apart, self.atomic)
         waiting = list(late or ())
         done = {*self.graph.inputs, *(x for step in self.steps if isinstance(step, Launch) for x in step.outputs)}
         at: dict[int, list[Check]] = {}

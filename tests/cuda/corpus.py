@@ -143,7 +143,7 @@ def plan_of(program: Program, ones: str) -> Plan:
     """The plan of a program where the sizes of some letters are 1."""
     f = program.function("numpy")
     f(*program.values(**dict.fromkeys(ones, 1)))
-    return of_kernels(plan(f.schedule, kernel_ops(spelling.spells), windows=False))
+    return of_kernels(plan(f.schedule, kernel_ops(spelling.spells), windows=False, atomic=True))
 
 
 def of_kernels(made: Plan) -> Plan:

@@ -48,7 +48,7 @@ def launches(program: Program) -> list[Launch]:
     """The kernels of a program."""
     f = program.function("numpy")
     f(*program.values())
-    made = plan(f.schedule, kernel_ops(spelling.spells), windows=False)
+    made = plan(f.schedule, kernel_ops(spelling.spells), windows=False, atomic=True)
     return [step for step in made.steps if isinstance(step, Launch)]
 
 
@@ -74,6 +74,6 @@ def test_kernels_mean_the_same(program: Program) -> None:
     f = program.function("numpy")
     values = program.values()
     f(*values)
-    made = plan(f.schedule, kernel_ops(spelling.spells), windows=False)
+    made = plan(f.schedule, kernel_ops(spelling.spells), windows=False, atomic=True)
     for got, want in zip(Machine(made, run).run(values), Machine(made).run(values), strict=True):
         np.testing.assert_array_equal(got, want)

@@ -43,7 +43,7 @@ def planned(program: Program) -> Plan:
     """The plan of a program, with every product by a library."""
     f = program.function("numpy")
     f(*program.values())
-    return plan(f.schedule, kernel_ops(spelling.spells), windows=False)
+    return plan(f.schedule, kernel_ops(spelling.spells), windows=False, atomic=True)
 
 
 @pytest.mark.parametrize("program, joined, left", CASES, ids=[str(p) for p, *_ in CASES])

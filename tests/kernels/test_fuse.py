@@ -11,13 +11,15 @@ from hypothesis import strategies as st
 
 import graphc.tensor as T
 from graphc import shared
+from graphc.backends.llvm import spelling
 from graphc.compile.function import function
 from graphc.evaluate import evaluate
 from graphc.graph.variable import Constant, Variable
+from graphc.kernels.drafts import kernel_ops
 from graphc.kernels.fuse import MOST_ARRAYS, MOST_NODES
 from graphc.kernels.launch import Launch
 from graphc.kernels.loopir import Accumulate, Let, Load, Loop
-from graphc.kernels.plan import Plan
+from graphc.kernels.plan import Plan, plan
 from graphc.kernels.steps import Call, Pick, Product, Window
 from graphc.ops.indexing import IncSubtensor
 from graphc.ops.shape import ShapeOf
@@ -163,8 +165,8 @@ def test_what_only_a_later_kernel_reads_is_computed_there() -> None:
     x, w, y = T.dmatrix("x"), T.dmatrix("w"), T.lvector("y")
     loss = T.nnet.categorical_crossentropy(T.nnet.softmax(x.dot(w)), y).mean()
     f = function([x, w, y], T.grad(loss, w), backend="llvm")
-    plan = plan_of(f)
-    texts = [launch.kernel.text for launch in launches(plan) if launch.kernel.arrays]
+    made = plan_of(f)
+    texts = [launch.kernel.text for launch in launches(made) if launch.kernel.arrays]
     assert len(texts) == 1
     assert "position" in texts[0]
     rng = np.random.default_rng(0)
@@ -286,10 +288,42 @@ def test_random_groups(built: tuple[list[Variable], list[Variable]]) -> None:
         close(Machine(made).run(values), wanted, 512)
 
 
-@pytest.mark.xfail(strict=True, reason="what is added to an index is computed in a pass of its own, and kept in memory")
-def test_what_is_added_to_an_index_is_computed_in_the_loop() -> None:
-    made = planned("n n n", lambda x, y, i: T.inc_subtensor(x[i], T.exp(y)), "float64 float64 int64")
-    assert len(launches(made)) == 2, "the copy, and one loop that computes and adds"
+@pytest.mark.parametrize("write", [T.inc_subtensor, T.set_subtensor])
+@pytest.mark.parametrize(
+    "value, index, atomic, count",
+    [
+        ("cheap", "array", False, 2),
+        ("dear", "array", False, 3),
+        ("dear", "array", True, 2),
+        ("dear", "slice", False, 2),
+    ],
+)
+def test_what_is_added_to_an_index_is_computed_in_the_loop(
+    write: Any, value: str, index: str, atomic: bool, count: int
+) -> None:
+    """The copy, and one loop that computes and writes; dear functions are not computed one after the other."""
+    x, y, i = T.dvector("x"), T.dvector("y"), T.lvector("i")
+    place = x[i] if index == "array" else x[1 : 1 + y.shape[0]]
+    out = write(place, T.exp(y) if value == "dear" else 2 * y - 1)
+    f = function([x, y, i], out, backend="llvm", on_unused_input="ignore")
+    made = plan(f.schedule, kernel_ops(spelling.spells), atomic=atomic)
+    repeats = atomic and write is T.set_subtensor  # the last one must come last
+    assert len([launch for launch in launches(made) if launch.arrays]) == count + repeats
+    values = [np.arange(4.0), np.array([1.0, -2.0, 3.0]), np.array([2, 0, 2])]
+    close(Machine(made).run(values), [evaluate(out, dict(zip([x, y, i], values, strict=True)))], 512)
+
+
+@pytest.mark.parametrize("read", [lambda t: t, T.sgn, lambda t: t[:, None]])
+def test_what_is_written_to_an_index_may_follow_from_the_array(read: Any) -> None:
+    """The array is copied before anything is written, and so is what follows from it read from the old one."""
+    x, i = T.dvector("x"), T.lvector("i")
+    t = 2 * x - 1
+    column = read(t).ndim == 2
+    out = T.inc_subtensor((t[:, None] if column else t)[i], read(t))
+    made = plan_of(function([x, i], out, backend="llvm"))
+    check_order(made)
+    values = [np.array([1.0, -2.0, 3.0]), np.array([2, 0, 2])]
+    close(Machine(made).run(values), [evaluate(out, dict(zip([x, i], values, strict=True)))], 512)
 
 
 @pytest.mark.xfail(strict=True, reason="with keepdims a sum is another node, and is computed again")
@@ -308,5 +342,5 @@ def test_an_update_of_a_few_rows_does_not_copy_the_others() -> None:
     table, i, rows = shared(np.zeros((50_000, 100))), T.lvector("i"), T.dmatrix("rows")
     f = function([i, rows], [], updates=[(table, T.inc_subtensor(table[i], rows))], backend="llvm")
     (variant,) = f.variants.values()
-    plan: Plan = variant.executable.plan  # type: ignore[attr-defined]
-    assert len(launches(plan)) == 1, str(f.schedule)
+    made: Plan = variant.executable.plan  # type: ignore[attr-defined]
+    assert len(launches(made)) == 1, str(f.schedule)

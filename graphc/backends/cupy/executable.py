@@ -310,7 +310,7 @@ class CupyExecutable:
     @cached_property
     def _general(self) -> CupyExecutable:
         """The same schedule without assumptions."""
-        plan = make_plan(self.plan.schedule, kernel_ops(spells), assumes=False, windows=False)
+        plan = make_plan(self.plan.schedule, kernel_ops(spells), assumes=False, windows=False, atomic=True)
         general = CupyExecutable(self.plan.schedule, plan, self.device, self.programs)
         general._shared, general._targets = self._shared, self._targets
         return general
