@@ -81,7 +81,6 @@ LEFT_OUT: dict[int, str] = {
     9: "there is no tile and no split op: `join(x, x, x)` stays",
     14: "`inc(zeros[i], y) -> set(zeros[i], y)` is for integers only, since 0.0 + -0.0 is 0.0",
     16: "a mask stays a mask: there is no nonzero op, and NumPy gathers with either",
-    19: "`pow(x, 0.5)` stays: sqrt of -inf is nan and of -0.0 is -0.0, a power is inf and 0.0",
     21: "`|a * b| -> |a| * |b|` would only serve cancellations such as `|a * b| / |a|`, and would have to be undone",
     23: "`sum(join(x, y))` of arrays stays: adding up each piece alone changes the order of the additions",
     25: "an op is not moved into or out of an `ifelse`, nor are two with one condition merged: the schedule runs what "
