@@ -93,7 +93,11 @@ def lowering(backend: Backend) -> Table:
         @rule(0, "exact", Op)
         def expand_body(context: Context, node: Apply) -> Variable | None:
             """an op the backend does not spell -> its body"""
-            return None if backend.spells(node.op) else node.op.expand(*node.inputs)
+            body = None if backend.spells(node.op) else node.op.expand(*node.inputs)
+            if body is None or node.site is None:
+                return body
+            # Errors name the op whose body this is, not the nodes of the body.
+            return context.table.intern(body, node.site._replace(op=node.site.op or str(node.op)))
 
         # Without the stabilising rules, which would make softmax of its own body again.
         found = _LOWERING[backend.__name__] = table(  # type: ignore[attr-defined]

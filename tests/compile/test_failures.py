@@ -143,6 +143,16 @@ def test_the_cause_is_kept() -> None:
     assert other.value.args == (7, "mine")
 
 
+@pytest.mark.parametrize("axis", [0, 1, None])
+@pytest.mark.parametrize("name", ["argmax", "argmin", "max"])
+@pytest.mark.parametrize("backend", ["numpy", "llvm"])
+def test_an_error_names_the_op_that_was_written(backend: str, name: str, axis: int | None) -> None:
+    """The backend may compute it through others."""
+    f = function([M], getattr(M, name)(axis=axis), backend=backend)
+    with pytest.raises(ValueError, match=rf"^{name.capitalize()}(\{{.*\}})?: "):
+        f(np.ones((0, 0)))
+
+
 TOO_LARGE: dict[str, Callable[[Variable], Variable]] = {
     "result": lambda n: T.alloc(V[0] * 2, n, n),
     "temporary": lambda n: T.dot(T.alloc(V[0] * 2, n, n), T.alloc(V[0], n, 1)),
