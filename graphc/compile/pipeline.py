@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from graphc.backends.base import Backend, Executable
 from graphc.compile import narrate
 from graphc.compile.signature import Signature
-from graphc.graph.fgraph import Axis, FunctionGraph
+from graphc.graph.fgraph import FunctionGraph
+from graphc.graph.guards import Axis
 from graphc.graph.op import Op
 from graphc.graph.variable import Apply, Variable
 from graphc.ops.indexing import AdvancedSubtensor

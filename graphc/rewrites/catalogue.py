@@ -56,7 +56,7 @@ TITLES: dict[int, str] = {
 
 # Numbers that no table of rules holds, and where their work is done instead.
 ELSEWHERE: dict[int, str] = {
-    1: "done by interning: graph/fgraph.py gives equal ops on the same inputs one node",
+    1: "done by interning: graph/interner.py gives equal ops on the same inputs one node",
     6: "done by interning: shape_of(x, axis) becomes the size that the shape rules of the ops found",
     7: "there is no specify_shape op yet",
     10: "there is no Assert op yet; sizes are checked by guards",

@@ -23,7 +23,9 @@ from typing import Any
 from graphc.configuration import config
 from graphc.errors import RewriteError, Site
 from graphc.graph.bindings import ops
-from graphc.graph.fgraph import MOST_OPERANDS, FunctionGraph, Interner, Look, look_of
+from graphc.graph.fgraph import FunctionGraph
+from graphc.graph.interner import Interner
+from graphc.graph.look import MOST_OPERANDS, Look, look_of
 from graphc.graph.op import Op
 from graphc.graph.pattern import Pattern
 from graphc.graph.variable import Apply, Constant, Variable

@@ -18,7 +18,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from graphc.graph.fgraph import FunctionGraph, Guard
+from graphc.graph.fgraph import FunctionGraph
+from graphc.graph.guards import Guard
 from graphc.graph.predicates import ALWAYS, Choice, Predicate, choices_of, predicates
 from graphc.graph.sizes import Shape
 from graphc.graph.traverse import toposort
