@@ -16,7 +16,10 @@ from graphc.graph.variable import Apply, Variable
 from graphc.ops.indexing import AdvancedSubtensor
 from graphc.rewrites.algebra import CHEAPER
 from graphc.rewrites.canonicalize import CANONICALIZE
-from graphc.rewrites.engine import Applied, Context, Table, rewrite, rule, table
+from graphc.rewrites.engine.context import Context
+from graphc.rewrites.engine.driver import rewrite
+from graphc.rewrites.engine.rule import Applied, rule
+from graphc.rewrites.engine.table import Table, table
 from graphc.rewrites.indexing import gather_before_elementwise
 from graphc.rewrites.specialize import SPECIALIZE, fill_to_alloc
 from graphc.rewrites.stabilize import STABILIZE

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from graphc.rewrites.engine import Rule, Table
+from graphc.rewrites.engine.rule import Rule
+from graphc.rewrites.engine.table import Table
 from graphc.rewrites.specialize import SPECIALIZE
 
 # What the numbers of the specification stand for.

@@ -21,7 +21,9 @@ from graphc.ops.matmul import Dot, dot
 from graphc.ops.nnet import AlongAxis
 from graphc.ops.ranges import ARange
 from graphc.ops.reduction import Reduction
-from graphc.rewrites.engine import Context, rule, same_sizes, value_of_constant
+from graphc.rewrites.engine.context import Context, same_sizes
+from graphc.rewrites.engine.matching import value_of_constant
+from graphc.rewrites.engine.rule import rule
 from graphc.rewrites.shapes import is_one, value_broadcast
 
 # A join of more pieces is left alone: looking through all of them for every index would cost time.
