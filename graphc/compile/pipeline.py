@@ -20,7 +20,7 @@ from graphc.rewrites.engine.context import Context
 from graphc.rewrites.engine.driver import rewrite
 from graphc.rewrites.engine.rule import Applied, rule
 from graphc.rewrites.engine.table import Table, table
-from graphc.rewrites.indexing import gather_before_elementwise
+from graphc.rewrites.lifts import gather_before_elementwise
 from graphc.rewrites.specialize import SPECIALIZE, fill_to_alloc
 from graphc.rewrites.stabilize import STABILIZE
 from graphc.schedule.schedule import Schedule, schedule

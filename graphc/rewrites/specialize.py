@@ -8,7 +8,7 @@ from graphc.rewrites.algebra import CHEAPER
 from graphc.rewrites.engine.context import Context
 from graphc.rewrites.engine.rule import rule
 from graphc.rewrites.engine.table import table
-from graphc.rewrites.indexing import LIFTS
+from graphc.rewrites.lifts import LIFTS
 from graphc.rewrites.shapes import RESHAPE_LIFTS
 from graphc.rewrites.stabilize import STABILIZE
 
