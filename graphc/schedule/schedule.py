@@ -53,6 +53,11 @@ class Check:
     right: int | Buffer
     when: Predicate
 
+    @property
+    def sides(self) -> list[int | Variable]:
+        """The two sizes, as the graph has them."""
+        return [x if isinstance(x, int) else x.variable for x in (self.left, self.right)]
+
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Choose:
