@@ -9,14 +9,18 @@ from dataclasses import dataclass
 from graphc.backends.base import Backend, Executable
 from graphc.compile import narrate
 from graphc.compile.signature import Signature
-from graphc.graph.fgraph import Axis, FunctionGraph
+from graphc.graph.fgraph import FunctionGraph
+from graphc.graph.guards import Axis
 from graphc.graph.op import Op
 from graphc.graph.variable import Apply, Variable
 from graphc.ops.indexing import AdvancedSubtensor
 from graphc.rewrites.algebra import CHEAPER
 from graphc.rewrites.canonicalize import CANONICALIZE
-from graphc.rewrites.engine import Applied, Context, Table, rewrite, rule, table
-from graphc.rewrites.indexing import gather_before_elementwise
+from graphc.rewrites.engine.context import Context
+from graphc.rewrites.engine.driver import rewrite
+from graphc.rewrites.engine.rule import Applied, rule
+from graphc.rewrites.engine.table import Table, table
+from graphc.rewrites.lifts import gather_before_elementwise
 from graphc.rewrites.specialize import SPECIALIZE, fill_to_alloc
 from graphc.rewrites.stabilize import STABILIZE
 from graphc.schedule.schedule import Schedule, schedule

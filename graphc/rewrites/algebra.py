@@ -66,7 +66,9 @@ from graphc.ops.transcendental import (
     tanh,
 )
 from graphc.rewrites.choices import CHOICES, product_of_switch
-from graphc.rewrites.engine import Context, rule, rules, value_of_constant
+from graphc.rewrites.engine.context import Context
+from graphc.rewrites.engine.matching import value_of_constant
+from graphc.rewrites.engine.rule import rule, rules
 from graphc.rewrites.products import product_of, terms_of
 
 x, y, z = wildcards("x y z")
