@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 PROGRAM = """
@@ -36,3 +37,12 @@ def test_import_brings_numpy_and_nothing_heavy(module: str) -> None:
 
 def test_a_heavy_import_would_be_seen() -> None:
     assert newly_imported_by("import scipy.special") & LATER == {"scipy"}
+
+
+@pytest.mark.xfail(strict=True, reason="graphc.evaluate is the module, which hides the function of that name")
+def test_evaluate_is_what_the_documentation_calls() -> None:
+    import graphc
+    import graphc.tensor as T
+
+    x = T.dscalar("x")
+    assert graphc.evaluate(x * 2, {x: np.float64(3)}) == 6.0  # type: ignore[operator]

@@ -422,3 +422,16 @@ def test_special_values_of_each_dtype_meet_each_other() -> None:
                 if problem is not None:
                     problems.append(f"{label} of {dtype}: {problem}")
     assert not problems, "\n".join(problems)
+
+
+@pytest.mark.xfail(strict=True, reason="NumPy computes x**0.5 as sqrt(x); pow of -inf is inf, and of -0.0 is 0.0")
+@pytest.mark.parametrize("backend", ["llvm", "cupy"])
+def test_a_power_of_one_half_of_special_values(backend: str) -> None:
+    if backend == "cupy" and compiler() is None:
+        pytest.xfail("g++ compiles the kernels for the CPU")
+    x = tensor("float64", 1, "x")
+    with standing_in(DEVICE), np.errstate(all="ignore"):
+        reference, compiled = (function([x], x**0.5, backend=used, numerics="ieee") for used in ("numpy", backend))
+        value = np.array([-np.inf, -0.0, 0.0, 4.0, np.inf])
+        problem = difference(compiled(value), reference(value), ULPS, 0)
+    assert problem is None, problem

@@ -465,3 +465,15 @@ def test_numbers_that_are_shared_by_many_paths() -> None:
     for _ in range(60):
         y = y + y
     assert function([x], y, backend="cupy")(np.ones(4)) == 2.0**62
+
+
+@pytest.mark.xfail(strict=True, reason="a schedule lists what calls into Python move, and no shared variable")
+@pytest.mark.parametrize("backend", ["numpy", "llvm"])
+def test_a_schedule_lists_the_shared_variables_that_are_moved(backend: str) -> None:
+    w = shared(np.arange(3.0), "w")
+    there = function([], w.sum(), updates={w: w + 1}, backend="cupy")
+    there()
+    here = function([], w * 2, updates={w: w * 10}, backend=backend)
+    here()
+    there()
+    assert "moves" in str(here.schedule) or "moves" in str(there.schedule)

@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import graphc.tensor as T
+from graphc import shared
 from graphc.compile.function import function
 from graphc.evaluate import evaluate
 from graphc.graph.variable import Constant, Variable
@@ -274,3 +275,29 @@ def test_random_groups(built: tuple[list[Variable], list[Variable]]) -> None:
         check_order(made)
         check_closed(made)
         close(Machine(made).run(values), wanted, 512)
+
+
+@pytest.mark.xfail(strict=True, reason="what is added to an index is computed in a pass of its own, and kept in memory")
+def test_what_is_added_to_an_index_is_computed_in_the_loop() -> None:
+    made = planned("n n n", lambda x, y, i: T.inc_subtensor(x[i], T.exp(y)), "float64 float64 int64")
+    assert len(launches(made)) == 2, "the copy, and one loop that computes and adds"
+
+
+@pytest.mark.xfail(strict=True, reason="with keepdims a sum is another node, and is computed again")
+def test_a_sum_with_and_without_keepdims_is_one_sum() -> None:
+    def passes(keepdims: bool) -> int:
+        def standardised(x: Any) -> Any:
+            return (x - x.mean(axis=0, keepdims=keepdims)) / x.std(axis=0, keepdims=keepdims)
+
+        return len(launches(planned("nm", standardised)))
+
+    assert passes(keepdims=False) == passes(keepdims=True)
+
+
+@pytest.mark.xfail(strict=True, reason="new values of shared variables are always written to other memory")
+def test_an_update_of_a_few_rows_does_not_copy_the_others() -> None:
+    table, i, rows = shared(np.zeros((50_000, 100))), T.lvector("i"), T.dmatrix("rows")
+    f = function([i, rows], [], updates=[(table, T.inc_subtensor(table[i], rows))], backend="llvm")
+    (variant,) = f.variants.values()
+    plan: Plan = variant.executable.plan  # type: ignore[attr-defined]
+    assert len(launches(plan)) == 1, str(f.schedule)

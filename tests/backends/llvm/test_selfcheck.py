@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import platform
 import stat
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -96,3 +99,24 @@ def test_a_check_that_hangs(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(selfcheck, "SECONDS", 0.2)
     monkeypatch.setattr(selfcheck, "PROGRAM", "import time; time.sleep(60)")
     assert "TimeoutExpired" in str(base.usable("llvm"))
+
+
+BROKEN = """
+import numpy as np, graphc, graphc.tensor as T
+from graphc.demo import doctor
+x = T.dvector()
+assert graphc.function([x], x * 2)(np.ones(3)).tolist() == [2, 2, 2]
+assert "llvm     not usable" in doctor.report()
+"""
+
+
+@pytest.mark.xfail(strict=True, reason="llvmlite is looked for, and not imported, before it is chosen")
+@pytest.mark.parametrize("error", ["OSError('cannot load libllvmlite.so')", "ImportError('libstdc++.so.6')"])
+def test_without_an_llvmlite_that_can_be_imported_functions_run_on_numpy(tmp_path: Path, error: str) -> None:
+    (tmp_path / "llvmlite").mkdir()
+    (tmp_path / "llvmlite" / "__init__.py").write_text("__version__ = '0.47.0'")
+    (tmp_path / "llvmlite" / "binding.py").write_text(f"raise {error}")
+    path = os.pathsep.join([str(tmp_path), str(Path(graphc.__file__).parents[1])])
+    environment = {name: value for name, value in os.environ.items() if name != "GRAPHC_FLAGS"} | {"PYTHONPATH": path}
+    done = subprocess.run([sys.executable, "-c", BROKEN], env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -10,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ import graphc.tensor as T
 from graphc import config, function, shared
 from graphc.backends.llvm import capi, support
 from graphc.backends.llvm.crew import processors
+from graphc.backends.llvm.executable import DRAFT_CALLS
 from graphc.backends.llvm.target import host
 from graphc.backends.llvm.work import IS_LARGE
 from graphc.graph.variable import Variable
@@ -216,6 +218,43 @@ def test_an_interrupt_ends_the_call_and_changes_nothing(name: str) -> None:
         signal.signal(signal.SIGALRM, before)
     assert w.get_value().tolist() == [1.0, 1.0]
     assert np.array_equal(f(few, few), expected)
+
+
+_LONG_ROWS: dict[str, Callable[[Any], Variable]] = {
+    "max": lambda m: m.max(axis=1),
+    "argmax": lambda m: T.argmax(m, axis=1),
+    "softmax": T.nnet.softmax,
+}
+
+
+@pytest.mark.xfail(strict=True, reason="one iteration of the outermost loop is not interrupted")
+@pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there is no such timer on Windows")
+@pytest.mark.parametrize("name", _LONG_ROWS)
+def test_an_interrupt_ends_the_work_of_one_long_row(name: str) -> None:
+    long: Any = m
+    for _ in range(8):
+        long = T.tan(long)
+    f = function([m], _LONG_ROWS[name](long), backend="llvm")
+    row = np.linspace(0.1, 1.2, 20_000_000)[None]
+    for _ in range(DRAFT_CALLS + 2):
+        f(row[:, :3])
+    f(row[:, :1_000_000])  # compiles what large work needs
+    heard = [0.0]
+
+    def handler(*_: Any) -> None:
+        heard[0] = perf_counter()
+        raise _Alarm
+
+    before = signal.signal(signal.SIGALRM, handler)
+    due = perf_counter() + 0.1
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        with pytest.raises(_Alarm):
+            f(row)
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+    assert heard[0] - due < 0.1
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on Windows")
