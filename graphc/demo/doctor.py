@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 import graphc
+from graphc.backends import disk
 from graphc.backends.base import PACKAGES, TESTED, usable
 from graphc.configuration import BACKENDS, OPTIONS, Configuration, parse_flags
 
@@ -68,6 +69,7 @@ def native_code() -> Iterator[str]:
     if blas is not None:
         found = f"NumPy's own, {blas.threads} thread{'s' * (blas.threads > 1)}, integers of {blas.integer_bits} bits"
     yield f"BLAS       {found}"
+    yield f"cache      {kept()}"
     here = (platform.system(), platform.machine())
     checked = "" if here in TESTED["llvm"] else "; here a check of a few kernels passed"
     yield f"tested on  {', '.join(' '.join(known) for known in sorted(TESTED['llvm']))}{checked}"
@@ -86,6 +88,15 @@ def way_in() -> str:
     if entry.machine_code(arrays=False) is not None:
         return "native entry, arrays by the buffer protocol: NumPy's arrays do not look as expected"
     return "through Python: its objects do not look as expected"
+
+
+def kept() -> str:
+    """Where machine code is kept, or why it is not."""
+    path = disk.wanted()
+    if path is None:
+        return "off"
+    reason = disk.refusal(path)
+    return str(path) if reason is None else f"none: {reason}"
 
 
 def _llvm(module: str) -> Any:
