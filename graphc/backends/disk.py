@@ -2,11 +2,14 @@
 
 It lies in the user's cache directory, and is used only if it belongs to the user and nobody else can write to it: what
 is read there is run.  ``GRAPHC_CACHE`` names another directory, or is ``off``.  It may be deleted at any time.
+
+A full disk or a lost power supply may damage a file, so each ends with a digest of its content.
 """
 
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import tempfile
 from functools import cache
@@ -14,6 +17,8 @@ from pathlib import Path
 
 # Files of machine code that are kept; beyond, the older half is deleted.
 MOST_FILES = 4000
+
+_DIGEST_BYTES = 16
 
 
 @cache
@@ -59,14 +64,20 @@ def _problem(found: os.stat_result, is_last: bool) -> str | None:
 
 
 def read(name: str) -> bytes | None:
-    """What was kept under a name."""
+    """What was kept under a name.  A damaged file is deleted."""
     home = directory()
     if home is None:
         return None
     try:
-        return (home / name).read_bytes()
+        kept = (home / name).read_bytes()
     except OSError:
         return None
+    content, digest = kept[:-_DIGEST_BYTES], kept[-_DIGEST_BYTES:]
+    if digest == _digest(content):
+        return content
+    with contextlib.suppress(OSError):
+        (home / name).unlink()
+    return None
 
 
 def write(name: str, content: bytes) -> None:
@@ -77,8 +88,12 @@ def write(name: str, content: bytes) -> None:
     with contextlib.suppress(OSError):
         handle, part = tempfile.mkstemp(prefix=f"{name}.", suffix=".part", dir=home)
         with os.fdopen(handle, "wb") as file:
-            file.write(content)
+            file.write(content + _digest(content))
         os.replace(part, home / name)
+
+
+def _digest(content: bytes) -> bytes:
+    return hashlib.blake2b(content, digest_size=_DIGEST_BYTES).digest()
 
 
 def tidy() -> None:

@@ -6,7 +6,7 @@ import os
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -127,11 +127,29 @@ def test_what_belongs_to_somebody_else_is_not_used(home: Path, monkeypatch: pyte
     assert disk.directory() is None
 
 
-@pytest.mark.xfail(strict=True, reason="what is in the directory is taken for machine code without a look")
-@pytest.mark.parametrize("damage", [b"", b"not machine code"])
-def test_a_damaged_file_is_made_again(home: Path, damage: bytes) -> None:
+DAMAGE: dict[str, Callable[[bytes], bytes]] = {
+    "empty": lambda kept: b"",
+    "something else": lambda kept: b"not machine code",
+    "truncated": lambda kept: kept[: len(kept) // 2],
+    "the last byte lost": lambda kept: kept[:-1],
+    "a byte flipped": lambda kept: kept[:9] + bytes([kept[9] ^ 1]) + kept[10:],
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_damaged_file_is_made_again(home: Path, damage: str) -> None:
     """A full disk and a lost power supply leave such files."""
     link.link(TEXT, host(), ["answer"])
-    for path in home.iterdir():
-        path.write_bytes(damage)
+    (path,) = home.iterdir()
+    whole = path.read_bytes()
+    path.write_bytes(DAMAGE[damage](whole))
+    assert disk.read(path.name) is None
+    assert not path.exists()
+    path.write_bytes(DAMAGE[damage](whole))
     assert link.link(TEXT, host(), ["answer"])["answer"]
+    assert path.read_bytes() == whole
+
+
+def test_nothing_is_something_to_keep(home: Path) -> None:
+    disk.write("name", b"")
+    assert disk.read("name") == b""
