@@ -54,11 +54,12 @@ class GpuUnavailableError(BackendError):
 
 
 class Site(NamedTuple):
-    """The line of the user's program at which a node was built."""
+    """The line of the user's program at which a node was built; `op` is the op written there, if nodes replaced it."""
 
     filename: str
     lineno: int
     function: str
+    op: str = ""
 
     def __str__(self) -> str:
         return f'File "{self.filename}", line {self.lineno}, in {self.function}'

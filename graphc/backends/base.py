@@ -11,7 +11,7 @@ from typing import Any, Protocol
 
 from graphc.backends.vectorcall import Callee as Callee
 from graphc.errors import BackendError, GpuUnavailableError
-from graphc.graph.fgraph import Guard
+from graphc.graph.guards import Guard
 from graphc.graph.op import Op
 from graphc.graph.shared import Cell
 from graphc.graph.types import TensorType

@@ -37,4 +37,17 @@ def explained(error: Exception, node: Apply, values: Sequence[Any]) -> Exception
     """The error with the op, its operands and the line that built the node."""
     numbers = [v[()] if isinstance(v, np.ndarray) and not v.ndim else v for v in values]
     operands = [f"{x!r}: {describe(value)}" for x, value in zip(node.inputs, numbers, strict=True)]
-    return with_context(error, explain(f"{node.op}: {error}", operands, node.site))
+    return with_context(error, explain(f"{_written(node)}: {error}", operands, node.site))
+
+
+def _written(node: Apply) -> str:
+    """The op that the user wrote: that of the node, or the one whose body it is part of."""
+    return (node.site.op if node.site is not None else "") or str(node.op)
+
+
+def out_of_memory(error: MemoryError, node: Apply | None, name: str, dtype: str, shape: tuple[int, ...]) -> Exception:
+    """The error with the op whose array there is no memory for, the array and the line that built the node."""
+    problem = str(error) or "out of memory"
+    headline = problem if node is None else f"{_written(node)}: {problem}"
+    array = f"{name}: ndarray of {dtype}, shape {shape}"
+    return with_context(error, explain(headline, [array], None if node is None else node.site))

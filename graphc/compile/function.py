@@ -27,7 +27,7 @@ from graphc.graph.op import Op
 from graphc.graph.shared import Cell, SharedVariable
 from graphc.graph.traverse import inputs_of, rebuild
 from graphc.graph.variable import Variable, operand
-from graphc.rewrites.engine import Applied
+from graphc.rewrites.engine.rule import Applied
 from graphc.schedule.schedule import RESERVED, Schedule
 
 

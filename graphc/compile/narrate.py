@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping
 
 from graphc.backends.base import Executable
 from graphc.graph.fgraph import FunctionGraph
-from graphc.rewrites.engine import Applied
+from graphc.rewrites.engine.rule import Applied
 
 VARIABLE = "GRAPHC_DEBUG"
 

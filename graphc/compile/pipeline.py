@@ -9,14 +9,18 @@ from dataclasses import dataclass
 from graphc.backends.base import Backend, Executable
 from graphc.compile import narrate
 from graphc.compile.signature import Signature
-from graphc.graph.fgraph import Axis, FunctionGraph
+from graphc.graph.fgraph import FunctionGraph
+from graphc.graph.guards import Axis
 from graphc.graph.op import Op
 from graphc.graph.variable import Apply, Variable
 from graphc.ops.indexing import AdvancedSubtensor
 from graphc.rewrites.algebra import CHEAPER
 from graphc.rewrites.canonicalize import CANONICALIZE
-from graphc.rewrites.engine import Applied, Context, Table, rewrite, rule, table
-from graphc.rewrites.indexing import gather_before_elementwise
+from graphc.rewrites.engine.context import Context
+from graphc.rewrites.engine.driver import rewrite
+from graphc.rewrites.engine.rule import Applied, rule
+from graphc.rewrites.engine.table import Table, table
+from graphc.rewrites.lifts import gather_before_elementwise
 from graphc.rewrites.specialize import SPECIALIZE, fill_to_alloc
 from graphc.rewrites.stabilize import STABILIZE
 from graphc.schedule.schedule import Schedule, schedule
@@ -93,7 +97,11 @@ def lowering(backend: Backend) -> Table:
         @rule(0, "exact", Op)
         def expand_body(context: Context, node: Apply) -> Variable | None:
             """an op the backend does not spell -> its body"""
-            return None if backend.spells(node.op) else node.op.expand(*node.inputs)
+            body = None if backend.spells(node.op) else node.op.expand(*node.inputs)
+            if body is None or node.site is None:
+                return body
+            # Errors name the op whose body this is, not the nodes of the body.
+            return context.table.intern(body, node.site._replace(op=node.site.op or str(node.op)))
 
         # Without the stabilising rules, which would make softmax of its own body again.
         found = _LOWERING[backend.__name__] = table(  # type: ignore[attr-defined]

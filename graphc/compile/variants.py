@@ -16,7 +16,7 @@ import numpy as np
 from graphc.backends.base import GuardFailed
 from graphc.compile.pipeline import Variant
 from graphc.errors import ShapeError, describe, explain
-from graphc.graph.fgraph import Axis, Guard
+from graphc.graph.guards import Axis, Guard
 from graphc.graph.shared import SharedVariable
 from graphc.graph.variable import operand
 

@@ -4,7 +4,7 @@
     >>> log(1 + x)                       # a Pattern: log of the sum of 1 and anything
     log(add(1, x))
 
-They are what a rewrite rule is written in; `graphc.rewrites.engine` matches them.
+They are what a rewrite rule is written in; `graphc.rewrites.engine.matching` matches them.
 """
 
 from __future__ import annotations

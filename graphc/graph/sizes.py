@@ -3,7 +3,7 @@
 A size is an ``int`` where it is known, a scalar int64 Variable where it is an expression of other sizes, and None
 where nothing is known.  An op's shape rule is written once, in terms of `Sizes`, and read twice: when the user builds
 a node (`StaticSizes`: only ints and None) and when the node enters a FunctionGraph (there every size is an int or an
-interned expression, and two that must be equal are unified).
+interned expression, and two that must be equal are united).
 """
 
 from __future__ import annotations

@@ -111,6 +111,16 @@ def written_shape(graph: Shapes, node: Apply) -> Shape:
     return tuple([graph.size(n) for n in shape])
 
 
+def mismatched(graph: Shapes, node: Apply) -> list[tuple[Size, Size]]:
+    """The sizes of what is written to an index that may not be those of the index: they must be equal, or 1."""
+    if not isinstance(node.op, IncSubtensor) or any(entry.startswith("mask:") for entry in node.op.pattern):
+        return []
+    y = graph.shape(node.inputs[1])
+    wanted = written_shape(graph, node)
+    pairs = zip(y, wanted[len(wanted) - len(y) :], strict=True)
+    return [(n, m) for n, m in pairs if not (n is m or (isinstance(n, int) and (n in (1, m))))]
+
+
 class Drafter:
     """Drafts nodes; `fits` tells which nodes can be part of a kernel at all."""
 

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from graphc.graph.fgraph import Guard
+from graphc.graph.guards import Guard
 from graphc.graph.predicates import Choice
 from graphc.graph.sizes import Shape
 from graphc.graph.variable import Apply, Variable

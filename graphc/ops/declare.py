@@ -250,6 +250,7 @@ def elementwise(
     dtypes_like: str | DtypeRule | None = None,
     commutative: bool = False,
     zero_grad: bool = False,
+    kind: type[Elementwise] = Elementwise,
 ) -> Callable[[Callable[..., Any]], Elementwise]:
     """Declare an elementwise op.
 
@@ -260,6 +261,7 @@ def elementwise(
         summed back to that of the input in one place.  Without it the gradient is derived from the body.
     dtypes_like: the ufunc whose dtypes it has (by default `numpy`, or "exp" for a body), or a rule such as `real`.
     zero_grad: the derivative is zero wherever it exists.
+    kind: the class of the op, if it does more than others.
     """
 
     def declare(function: Callable[..., Any]) -> Elementwise:
@@ -267,7 +269,7 @@ def elementwise(
         nin = function.__code__.co_argcount
         rule = dtypes_like or (numpy if numpy and ":" not in numpy else "exp")
         gradient = (lambda g, out, *xs: (zero,) * len(xs)) if zero_grad else grad
-        op = Elementwise(
+        op = kind(
             name,
             nin,
             like(rule) if isinstance(rule, str) else rule,

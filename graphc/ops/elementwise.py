@@ -14,7 +14,7 @@ from graphc import dtypes
 from graphc.graph.bindings import ops
 from graphc.graph.op import Gradient, zero
 from graphc.graph.variable import Apply, Constant, Variable
-from graphc.ops.declare import Tensor, common, elementwise
+from graphc.ops.declare import Elementwise, Tensor, common, elementwise
 from graphc.ops.declare import real as of_reals
 
 # ---- arithmetic ----
@@ -60,7 +60,28 @@ def _pow_grad(g: Variable, out: Variable, x: Variable, y: Variable) -> tuple[Gra
     return base, g * out * switch(eq(x, 0), 0, ops.log(x))
 
 
-@elementwise("power", grad=_pow_grad)
+class Power(Elementwise):
+    """``x ** y``, a square root where the exponent is written as 1/2.
+
+    So it is with arrays of NumPy, where ``x ** 0.5`` is nan at -inf and -0.0 at -0.0; C's pow is inf and 0.0 there.
+    ``np.power(x, 0.5)`` is the one or the other, by NumPy's version.
+    """
+
+    def perform(self, node: Apply, *values: Any) -> Any:
+        if not is_root(node):
+            return super().perform(node, *values)
+        return np.sqrt(np.asarray(values[0], node.outputs[0].dtype))
+
+
+def is_root(node: Apply) -> bool:
+    """Whether a node is ``x ** 0.5``."""
+    if node.op is not pow:
+        return False
+    exponent = node.inputs[1]
+    return isinstance(exponent, Constant) and not exponent.ndim and exponent.scalar() == 0.5
+
+
+@elementwise("power", grad=_pow_grad, kind=Power)
 def pow(x: Tensor, y: Tensor) -> Tensor:
     """``x ** y``."""
 

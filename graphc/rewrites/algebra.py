@@ -16,7 +16,7 @@ from graphc import dtypes
 from graphc.graph.pattern import wildcards
 from graphc.graph.types import TensorType
 from graphc.graph.variable import Apply, Constant, Variable
-from graphc.ops.conversion import Cast
+from graphc.ops.conversion import Cast, cast
 from graphc.ops.elementwise import (
     abs_,
     add,
@@ -26,6 +26,7 @@ from graphc.ops.elementwise import (
     gt,
     int_div,
     invert,
+    is_root,
     le,
     lt,
     maximum,
@@ -65,7 +66,9 @@ from graphc.ops.transcendental import (
     tanh,
 )
 from graphc.rewrites.choices import CHOICES, product_of_switch
-from graphc.rewrites.engine import Context, rule, rules, value_of_constant
+from graphc.rewrites.engine.context import Context
+from graphc.rewrites.engine.matching import value_of_constant
+from graphc.rewrites.engine.rule import rule, rules
 from graphc.rewrites.products import product_of, terms_of
 
 x, y, z = wildcards("x y z")
@@ -251,7 +254,14 @@ def trivial_power(context: Context, node: Apply) -> Variable | None:
     return _number(1, node) if trivial else None
 
 
+@rule(19, "exact", pow)
+def root(context: Context, node: Apply) -> Variable | None:
+    """x ** 0.5 -> sqrt(x), which it is by definition"""
+    return sqrt(cast(node.inputs[0], node.outputs[0].dtype)) if is_root(node) else None
+
+
 POWERS = [
+    *root,
     *rules(19, "exact", (x * x, sqr(x)), (pow(x, 1), x, inexact)),
     *rules(
         19,

@@ -22,7 +22,10 @@ from graphc.ops.elementwise import add, mul, neg, sub, true_div
 from graphc.ops.identities import Identity
 from graphc.ops.reduction import Reduction
 from graphc.rewrites.algebra import LAWS
-from graphc.rewrites.engine import Context, rule, rules, table, value_of_constant
+from graphc.rewrites.engine.context import Context
+from graphc.rewrites.engine.matching import value_of_constant
+from graphc.rewrites.engine.rule import rule, rules
+from graphc.rewrites.engine.table import table
 from graphc.rewrites.indexing import INDEXING
 from graphc.rewrites.reductions import REDUCTIONS
 from graphc.rewrites.shapes import SHAPES

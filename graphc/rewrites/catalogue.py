@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from graphc.rewrites.engine import Rule, Table
+from graphc.rewrites.engine.rule import Rule
+from graphc.rewrites.engine.table import Table
 from graphc.rewrites.specialize import SPECIALIZE
 
 # What the numbers of the specification stand for.
@@ -56,7 +57,7 @@ TITLES: dict[int, str] = {
 
 # Numbers that no table of rules holds, and where their work is done instead.
 ELSEWHERE: dict[int, str] = {
-    1: "done by interning: graph/fgraph.py gives equal ops on the same inputs one node",
+    1: "done by interning: graph/interner.py gives equal ops on the same inputs one node",
     6: "done by interning: shape_of(x, axis) becomes the size that the shape rules of the ops found",
     7: "there is no specify_shape op yet",
     10: "there is no Assert op yet; sizes are checked by guards",
@@ -65,7 +66,7 @@ ELSEWHERE: dict[int, str] = {
     35: "the ops of linear algebra are not declared yet",
     38: "done where kernels are formed: kernels/fuse.py",
     39: "done where kernels are formed: kernels/fuse.py; once formulas are expanded, `f(x, y)[i, j]` becomes "
-    "`f(x[i, j], y[i, j])` (rewrites/indexing.py)",
+    "`f(x[i, j], y[i, j])` (rewrites/lifts.py)",
     40: "schedule/memory.py: dead buffers are written into; kernels read and write in one pass",
     41: "schedule/memory.py and kernels/plan.py: dead memory is used again",
     42: "there is no scan yet",
@@ -81,7 +82,6 @@ LEFT_OUT: dict[int, str] = {
     9: "there is no tile and no split op: `join(x, x, x)` stays",
     14: "`inc(zeros[i], y) -> set(zeros[i], y)` is for integers only, since 0.0 + -0.0 is 0.0",
     16: "a mask stays a mask: there is no nonzero op, and NumPy gathers with either",
-    19: "`pow(x, 0.5)` stays: sqrt of -inf is nan and of -0.0 is -0.0, a power is inf and 0.0",
     21: "`|a * b| -> |a| * |b|` would only serve cancellations such as `|a * b| / |a|`, and would have to be undone",
     23: "`sum(join(x, y))` of arrays stays: adding up each piece alone changes the order of the additions",
     25: "an op is not moved into or out of an `ifelse`, nor are two with one condition merged: the schedule runs what "

@@ -26,7 +26,9 @@ from graphc.ops.elementwise import (
     true_div,
     xor,
 )
-from graphc.rewrites.engine import Context, rule, value_of_constant
+from graphc.rewrites.engine.context import Context
+from graphc.rewrites.engine.matching import value_of_constant
+from graphc.rewrites.engine.rule import rule
 
 # Functions that cost no more than a switch.
 CHEAP = (add, sub, mul, maximum, minimum, lt, le, gt, ge, eq, neq, and_, or_, xor)

@@ -20,7 +20,9 @@ from graphc.ops.nnet import AlongAxis, sigmoid, softplus
 from graphc.ops.reduction import ArgExtremum, Reduction
 from graphc.ops.reduction import sum as total
 from graphc.ops.transcendental import exp, log, tanh
-from graphc.rewrites.engine import Context, rule, value_of_constant
+from graphc.rewrites.engine.context import Context
+from graphc.rewrites.engine.matching import value_of_constant
+from graphc.rewrites.engine.rule import rule
 from graphc.rewrites.shapes import is_one, value_broadcast
 
 # Constants outside these bounds may overflow or underflow where the sum of the rest does not.

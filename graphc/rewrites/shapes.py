@@ -17,7 +17,8 @@ from graphc.ops.dimshuffle import DimShuffle, dimshuffle
 from graphc.ops.elementwise import mul
 from graphc.ops.matmul import Dot, dot
 from graphc.ops.reshape import Reshape, reshape
-from graphc.rewrites.engine import Context, rule, same_sizes
+from graphc.rewrites.engine.context import Context, same_sizes
+from graphc.rewrites.engine.rule import rule
 
 # A reshape goes below no more functions than this: of many in a chain, each would go below all of those before it.
 MOST_PASSED = 16

@@ -5,8 +5,10 @@ from __future__ import annotations
 from graphc.graph.variable import Apply, Variable
 from graphc.ops.broadcasting import Fill, alloc
 from graphc.rewrites.algebra import CHEAPER
-from graphc.rewrites.engine import Context, rule, table
-from graphc.rewrites.indexing import LIFTS
+from graphc.rewrites.engine.context import Context
+from graphc.rewrites.engine.rule import rule
+from graphc.rewrites.engine.table import table
+from graphc.rewrites.lifts import LIFTS
 from graphc.rewrites.shapes import RESHAPE_LIFTS
 from graphc.rewrites.stabilize import STABILIZE
 

@@ -22,7 +22,10 @@ from graphc.ops.reshape import Reshape
 from graphc.ops.transcendental import exp, expm1, log, log1mexp, log1p, logaddexp
 from graphc.rewrites.algebra import SAFER
 from graphc.rewrites.canonicalize import CANONICALIZE
-from graphc.rewrites.engine import Context, rule, rules, same_sizes, table, value_of_constant
+from graphc.rewrites.engine.context import Context, same_sizes
+from graphc.rewrites.engine.matching import value_of_constant
+from graphc.rewrites.engine.rule import rule, rules
+from graphc.rewrites.engine.table import table
 from graphc.rewrites.products import Product, product_of
 
 x, y = wildcards("x y")

@@ -18,7 +18,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from graphc.graph.fgraph import FunctionGraph, Guard
+from graphc.graph.fgraph import FunctionGraph
+from graphc.graph.guards import Guard
 from graphc.graph.predicates import ALWAYS, Choice, Predicate, choices_of, predicates
 from graphc.graph.sizes import Shape
 from graphc.graph.traverse import toposort
@@ -51,6 +52,11 @@ class Check:
     left: int | Buffer
     right: int | Buffer
     when: Predicate
+
+    @property
+    def sides(self) -> list[int | Variable]:
+        """The two sizes, as the graph has them."""
+        return [x if isinstance(x, int) else x.variable for x in (self.left, self.right)]
 
 
 @dataclass(frozen=True, eq=False, slots=True)

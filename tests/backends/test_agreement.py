@@ -22,6 +22,8 @@ from graphc.backends.cupy.chosen import standing_in
 from graphc.backends.llvm.emit import ITEMSIZE
 from graphc.backends.llvm.target import host
 from graphc.compile.function import Function, function
+from graphc.configuration import MODES, NUMERICS
+from graphc.evaluate import evaluate
 from graphc.graph.variable import Variable
 from graphc.kernels.steps import Call
 from graphc.ops.conversion import cast
@@ -424,14 +426,18 @@ def test_special_values_of_each_dtype_meet_each_other() -> None:
     assert not problems, "\n".join(problems)
 
 
-@pytest.mark.xfail(strict=True, reason="NumPy computes x**0.5 as sqrt(x); pow of -inf is inf, and of -0.0 is 0.0")
-@pytest.mark.parametrize("backend", ["llvm", "cupy"])
-def test_a_power_of_one_half_of_special_values(backend: str) -> None:
+@pytest.mark.parametrize("numerics", [*NUMERICS])
+@pytest.mark.parametrize("backend", ["numpy", "llvm", "cupy"])
+def test_a_power_of_one_half_of_special_values(backend: str, numerics: str) -> None:
+    """Arrays of NumPy are the model, of which `x ** 0.5` is the square root."""
     if backend == "cupy" and compiler() is None:
-        pytest.xfail("g++ compiles the kernels for the CPU")
-    x = tensor("float64", 1, "x")
-    with standing_in(DEVICE), np.errstate(all="ignore"):
-        reference, compiled = (function([x], x**0.5, backend=used, numerics="ieee") for used in ("numpy", backend))
-        value = np.array([-np.inf, -0.0, 0.0, 4.0, np.inf])
-        problem = difference(compiled(value), reference(value), ULPS, 0)
-    assert problem is None, problem
+        pytest.skip("g++ compiles the kernels for the CPU")
+    for dtype, rank, mode in itertools.product(["float32", "float64"], [0, 1], MODES):
+        x = tensor(dtype, rank, "x")
+        with standing_in(DEVICE), np.errstate(all="ignore"):
+            f = function([x], x**0.5, backend=backend, numerics=numerics, mode=mode)
+            values = np.array([-np.inf, -0.0, 0.0, 4.0, np.inf], dtype)
+            for value in [values] if rank else [np.asarray(v) for v in values]:
+                for got in (f(value), evaluate(x**0.5, {x: value})):
+                    problem = difference(np.asarray(got), np.asarray(value**0.5))
+                    assert problem is None, f"{dtype} {value} {mode}: {problem}"

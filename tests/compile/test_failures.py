@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import re
 import signal
 import subprocess
 import sys
@@ -140,6 +141,39 @@ def test_the_cause_is_kept() -> None:
         function([V], fails(TwoArguments(7, "mine"))(V))(GOOD["v"])
     assert other.value.code == 7
     assert other.value.args == (7, "mine")
+
+
+@pytest.mark.parametrize("axis", [0, 1, None])
+@pytest.mark.parametrize("name", ["argmax", "argmin", "max"])
+@pytest.mark.parametrize("backend", ["numpy", "llvm"])
+def test_an_error_names_the_op_that_was_written(backend: str, name: str, axis: int | None) -> None:
+    """The backend may compute it through others."""
+    f = function([M], getattr(M, name)(axis=axis), backend=backend)
+    with pytest.raises(ValueError, match=rf"^{name.capitalize()}(\{{.*\}})?: "):
+        f(np.ones((0, 0)))
+
+
+TOO_LARGE: dict[str, Callable[[Variable], Variable]] = {
+    "result": lambda n: T.alloc(V[0] * 2, n, n),
+    "temporary": lambda n: T.dot(T.alloc(V[0] * 2, n, n), T.alloc(V[0], n, 1)),
+    "elementwise": lambda n: T.tanh(T.arange(n, dtype="float64").dimshuffle(0, "x") + T.arange(n)),
+}
+
+
+@pytest.mark.parametrize("case", TOO_LARGE)
+@pytest.mark.parametrize("backend", ["numpy", "llvm"])
+def test_an_array_that_is_too_large_is_named_with_its_line(backend: str, case: str) -> None:
+    line = TOO_LARGE[case].__code__.co_firstlineno
+    f = function([I, V], TOO_LARGE[case](I), backend=backend, on_unused_input="ignore")
+    n = 2**23
+    with pytest.raises(MemoryError) as caught:
+        f(n, np.ones(1))
+    text = str(caught.value)
+    assert re.match(r"\w+(\{.*\})?: ", text)
+    assert f'built at File "{__file__}", line {line}' in text
+    assert "float64" in text
+    assert str((n, n)) in text
+    assert len(text.splitlines()) <= MAX_LINES
 
 
 def test_locks_are_free_after_an_interrupt() -> None:

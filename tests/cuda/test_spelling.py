@@ -168,8 +168,9 @@ def power_cases() -> Iterator[Case]:
             y = Constant(TensorType(dtype, shape=()), np.asarray(exponent, dtype))
             node = ELEMENTWISE["pow"].make_node(TensorType(dtype, shape=())(), y)
             assert spells(node)
-            out = numpys(node, [x, np.full_like(x, exponent)])  # NumPy takes roots where the exponent is one 0.5
-            for told in (None, exponent):
+            power = node.op(*(TensorType(dtype, shape=())() for _ in range(2))).owner  # a 0.5 not told is no root
+            for told, meant in ((None, power), (exponent, node)):
+                out = numpys(meant, [x, np.full_like(x, exponent)])
                 expression = spell(node.op, ["x0[i]", number(exponent, dtype)], [dtype] * 2, dtype, told)
                 yield Case(f"{dtype} ** {exponent}", expression, (x,), out, is_exact(node.op, dtype))
 

@@ -14,7 +14,7 @@ import pytest
 import graphc.tensor as T
 from graphc import Apply, FunctionGraph, Op, Variable, function, grad, pp, shared
 from graphc.gradient import consider_constant, disconnected_grad, grad_clip, grad_scale, zero_grad
-from graphc.graph.fgraph import INTERNED_BYTES
+from graphc.graph.interner import INTERNED_BYTES
 from graphc.graph.traverse import inputs_of
 from graphc.graph.variable import Constant, as_variable
 from tests.compile.programs import Calls, Doubled, Sloppy

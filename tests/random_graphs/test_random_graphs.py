@@ -21,7 +21,7 @@ from graphc.graph.variable import Constant, Variable
 from graphc.ops.broadcasting import Fill, SumTo
 from graphc.ops.reshape import Reshape
 from graphc.ops.shape import ShapeOf
-from graphc.rewrites.engine import rewrite
+from graphc.rewrites.engine.driver import rewrite
 
 from .oracle import Oracle
 from .programs import WORLDS, Program, programs

@@ -19,7 +19,11 @@ from graphc.graph.variable import Apply, Constant, Variable, as_variable
 from graphc.ops.dimshuffle import DimShuffle
 from graphc.ops.elementwise import neg, sub
 from graphc.ops.transcendental import exp, log, tanh
-from graphc.rewrites.engine import ALLOWED, Context, Rule, Table, match, rewrite, rule, rules, substitute, table
+from graphc.rewrites.engine.context import Context
+from graphc.rewrites.engine.driver import rewrite
+from graphc.rewrites.engine.matching import match, substitute
+from graphc.rewrites.engine.rule import Rule, rule, rules
+from graphc.rewrites.engine.table import ALLOWED, Table, table
 from graphc.rewrites.stabilize import STABILIZE
 
 from .cases import CASES, Case, sample

@@ -23,8 +23,9 @@ from graphc.graph.fgraph import FunctionGraph
 from graphc.ifelse import ifelse
 from graphc.rewrites.algebra import CHEAPER, LAWS, SAFER
 from graphc.rewrites.catalogue import ELSEWHERE, TITLES, by_number
-from graphc.rewrites.engine import rewrite
-from graphc.rewrites.indexing import INDEXING, LIFTS
+from graphc.rewrites.engine.driver import rewrite
+from graphc.rewrites.indexing import INDEXING
+from graphc.rewrites.lifts import LIFTS
 from graphc.rewrites.reductions import REDUCTIONS
 from graphc.rewrites.shapes import RESHAPE_LIFTS, SHAPES
 from graphc.rewrites.specialize import SPECIALIZE
@@ -81,6 +82,7 @@ EXACT: list[Law] = [
     Law(19, "exact", lambda x: x**1),
     Law(19, "exact", lambda x: 1**x),
     Law(19, "exact", lambda x: x * x),
+    Law(19, "exact", lambda x: x**0.5),
     Law(20, "exact", lambda x: ~~x, dtype="int64"),
     Law(20, "exact", lambda x: abs(abs(x))),
     Law(20, "exact", lambda x: abs(-x)),

@@ -13,7 +13,7 @@ import pytest
 import sympy as sp
 
 from graphc.graph.pattern import Pattern
-from graphc.rewrites.engine import Rule
+from graphc.rewrites.engine.rule import Rule
 from graphc.rewrites.specialize import SPECIALIZE
 
 TRANSLATION: dict[str, Callable[..., Any]] = {

@@ -27,7 +27,9 @@ from graphc.ops.matmul import Dot
 from graphc.ops.nnet import AlongAxis
 from graphc.ops.reduction import Reduction
 from graphc.rewrites.catalogue import ELSEWHERE, by_number
-from graphc.rewrites.engine import Rule, Table, rewrite
+from graphc.rewrites.engine.driver import rewrite
+from graphc.rewrites.engine.rule import Rule
+from graphc.rewrites.engine.table import Table
 
 from ..random_graphs.oracle import evaluate_noisy, noisy
 from .cases import CASES, Case, sample

@@ -15,7 +15,7 @@ from graphc.compile.pipeline import PHASES, lowering
 from graphc.graph.fgraph import FunctionGraph
 from graphc.graph.variable import Variable
 from graphc.ops.declare import Elementwise
-from graphc.rewrites.engine import rewrite
+from graphc.rewrites.engine.driver import rewrite
 from graphc.schedule.memory import plan
 from graphc.schedule.schedule import Compute, Schedule, schedule
 

@@ -157,13 +157,6 @@ __device__ inline real g_mod_(real x, real y) {
 """)
 
 _declare_of_floats("""
-// x ** 0.5, which is 0.0 for -0.0 and inf for -inf, where the square root is -0.0 and nan.
-__device__ inline real g_root_(real x) {
-  return x == -inf_ ? inf_ : sqrt_(x + 0);
-}
-""")
-
-_declare_of_floats("""
 __device__ inline real g_sigmoid_(real x) {
   real e = exp_(-fabs_(x));
   return (x >= 0 ? 1 : e) / (1 + e);

@@ -147,7 +147,7 @@ def power(x: str, exponent: float, dtype: str) -> str | None:
     """``x ** exponent`` for a whole number or 1/2, as products and roots; None if it is no such thing."""
     is_float = dtypes.is_float(dtype)
     if exponent == 0.5 and is_float:
-        return _write("g_root#({})", dtype, x)
+        return _write("sqrt#({})", dtype, x)
     count = int(exponent) if float(exponent).is_integer() else 0
     if count == 0 or (count < 0 and not is_float):
         return None

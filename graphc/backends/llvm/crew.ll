@@ -206,7 +206,7 @@ done:
 }
 
 define internal i32 @run_share(ptr %kernel, ptr %frame, ptr %slots, i64 %number, i64 %length, i64 %extent, i64 %thread) {
-  %share = alloca [5 x i64]
+  %share = alloca [${WORDS} x i64]
   %first = mul i64 %number, %length
   %begin = call i64 @llvm.umin.i64(i64 %first, i64 %extent)
   %beyond = add i64 %first, %length
@@ -218,8 +218,23 @@ define internal i32 @run_share(ptr %kernel, ptr %frame, ptr %slots, i64 %number,
   store i64 %number, ptr %number_at
   %thread_at = getelementptr i64, ptr %share, i64 ${THREAD}
   store i64 %thread, ptr %thread_at
+  %ask_at = getelementptr i64, ptr %share, i64 ${ASK}
+  store ptr @go_on, ptr %ask_at
   %status = call i32 %kernel(ptr %frame, ptr %slots, ptr %share)
   ret i32 %status
+}
+
+; What a kernel asks within a share: 0 if it is to go on.  A worker ends with his job, of which the leader hears signals.
+define internal i32 @go_on(i64 %thread) {
+  %is_worker = icmp ne i64 %thread, 0
+  br i1 %is_worker, label %worker, label %leader
+worker:
+  %status = load atomic i64, ptr @status monotonic, align 8
+  %outcome = trunc i64 %status to i32
+  ret i32 %outcome
+leader:
+  %interrupt = call i32 @interrupted()
+  ret i32 %interrupt
 }
 
 ; Signals: whether Python's handler raised something.  Its lock is asked for only now and then, as others may hold it.
@@ -253,7 +268,7 @@ no:
 ; slots: the word of its address, the number of its manner, how many threads it is made for; its own slots.
 define i32 @divide(ptr %frame, ptr %slots) {
 start:
-  %share = alloca [5 x i64]
+  %share = alloca [${WORDS} x i64]
   %kernel = call ptr @pointer(ptr %frame, ptr %slots, i64 0)
   %manner = call i64 @number(ptr %slots, i64 1)
   %most = call i64 @number(ptr %slots, i64 2)

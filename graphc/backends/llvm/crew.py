@@ -19,7 +19,7 @@ from graphc.backends.llvm import capi
 from graphc.backends.llvm.clock import INTERVAL, clock, pause
 from graphc.backends.llvm.link import Code, link
 from graphc.backends.llvm.once import once
-from graphc.backends.llvm.shares import END, NUMBER, THREAD, WORK
+from graphc.backends.llvm.shares import ASK, END, NUMBER, THREAD, WORK
 from graphc.backends.llvm.support import BODY_COUNT, BODY_TABLE, HOLDS, WORD, driven, walk
 from graphc.backends.llvm.target import Target, host
 from graphc.backends.llvm.work import LARGE
@@ -30,7 +30,7 @@ INTERRUPTED = -2
 """What a routine returns if a signal handler raised something."""
 
 _NUMBERS: dict[str, int] = {
-    "END": END, "NUMBER": NUMBER, "THREAD": THREAD, "WORK": WORK,
+    "END": END, "NUMBER": NUMBER, "THREAD": THREAD, "WORK": WORK, "ASK": ASK, "WORDS": ASK + 1,
     "TOTALS": MANNERS.index(TOTALS), "WHOLE": MANNERS.index(WHOLE), "IN_ORDER": MANNERS.index(IN_ORDER),
     "PARTS": PARTS, "PARTS_LESS_1": PARTS - 1, "LARGE": LARGE, "INTERRUPTED": INTERRUPTED,
     "SHARE": max(LARGE // 4, 1),  # the work of a share that several threads take, some 25 microseconds

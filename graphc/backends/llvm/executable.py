@@ -18,7 +18,7 @@ from graphc.backends.llvm.encoder import Encoder
 from graphc.backends.llvm.frame import Layout, word_of
 from graphc.backends.llvm.link import assembly
 from graphc.backends.llvm.native import Others, native_entry
-from graphc.backends.llvm.parts import Callback, Part, partition
+from graphc.backends.llvm.parts import Callback, Part, made_by, nodes_of, partition
 from graphc.backends.llvm.program import Place, Program, Slot
 from graphc.backends.llvm.render import render
 from graphc.backends.llvm.spelling import spells, why_called
@@ -26,7 +26,7 @@ from graphc.backends.llvm.support import NOT_TAKEN, TAKEN
 from graphc.backends.llvm.target import Target, host
 from graphc.backends.llvm.undisturbed import undisturbed
 from graphc.backends.llvm.work import IS_LARGE
-from graphc.backends.perform import explained, performer
+from graphc.backends.perform import explained, out_of_memory, performer
 from graphc.errors import GraphcError
 from graphc.graph.predicates import Predicate
 from graphc.graph.variable import Constant, Variable
@@ -36,7 +36,7 @@ from graphc.kernels.loopir import Kernel
 from graphc.kernels.plan import Plan
 from graphc.kernels.plan import plan as make_plan
 from graphc.kernels.shares import in_shares
-from graphc.kernels.steps import Assumed, Call, SizesEqual, Step
+from graphc.kernels.steps import Assumed, Call, Key, SizesEqual, Step
 from graphc.schedule.schedule import Schedule
 
 DRAFTS = os.name != "nt" and os.environ.get("GRAPHC_DRAFTS", "1") != "0"
@@ -161,9 +161,11 @@ class LlvmExecutable:
         for place, value in zip(self._layout.inputs, values, strict=True):
             self._fill(frame, memories, place, value)
         for part, routine in zip(self._parts, self._routines, strict=True):
-            for _, place in part.allocates:
+            for key, place in part.allocates:
                 try:
                     self._allocate(frame, memories, place)
+                except MemoryError as error:
+                    raise self._out_of_memory(error, part, key, self._shape(frame, place)) from error
                 except ValueError:  # a size below 0
                     self._reference.run(values)
                     raise
@@ -204,6 +206,15 @@ class LlvmExecutable:
         array = np.empty(self._shape(frame, place), place.dtype)
         memories[place.slot] = array
         frame[place.slot] = array.__array_interface__["data"][0]
+
+    @staticmethod
+    def _out_of_memory(error: MemoryError, part: Part, key: Key, shape: tuple[int, ...]) -> Exception:
+        """The error about a result of a node, or about what the kernel with that node works in."""
+        if isinstance(key, Variable) and key.owner is not None:
+            return out_of_memory(error, key.owner, repr(key), key.dtype, shape)
+        nodes = [node for step, _ in part.steps if key in made_by(step) for node in nodes_of(step)]
+        name = repr(key) if isinstance(key, Variable) else "working memory"
+        return out_of_memory(error, nodes[-1] if nodes else None, name, key.dtype, shape)
 
     def _array(self, frame: Any, memories: dict[int, Any], place: Place) -> Any:
         """The array, or the number, that a place describes."""

@@ -47,7 +47,7 @@ def partition(plan: Plan, layout: Layout) -> list[Part]:
     pending: set[Variable] = set()  # what this part computes: no size of an array that it allocates
     allocated: set[int] = set()
     for position, (step, when) in enumerate(zip(plan.steps, plan.whens, strict=True)):
-        made = _made_by(step)
+        made = made_by(step)
         sizes = {n for key in made for n in plan.shape(key) if isinstance(n, Variable)}
         if (position == plan.early and position) or not pending.isdisjoint(sizes | set(map(_sized_by, sizes))):
             parts.append(Part())
@@ -74,16 +74,25 @@ def partition(plan: Plan, layout: Layout) -> list[Part]:
     return parts if len(parts) > 1 else [*parts, Part()]
 
 
-def _made_by(step: Step) -> list[Key]:
+def made_by(step: Step) -> list[Key]:
     """The memories a step writes."""
     if isinstance(step, Product):
         return [step.node.outputs[0], SCRATCH]
     if isinstance(step, InShares):
-        return _made_by(step.launch)
+        return made_by(step.launch)
     if isinstance(step, Launch):
         pairs = zip(step.arrays, step.kernel.arrays, strict=True)
         return [key for key, array in pairs if array in step.kernel.written]
     return []
+
+
+def nodes_of(step: Step) -> tuple[Apply, ...]:
+    """What a step that writes memories computes."""
+    if isinstance(step, InShares):
+        return step.launch.nodes
+    if isinstance(step, Launch):
+        return step.nodes
+    return (step.node,) if isinstance(step, Product) else ()
 
 
 def _sized_by(size: Variable) -> Variable:

@@ -300,6 +300,17 @@ class ScalarRenderer:
         self.b.label(label)
         self.block = label
 
+    def _long(
+        self,
+        start: Value,
+        limit: Value,
+        step: int,
+        states: Sequence[State],
+        body: Callable[[Value, Sequence[State]], Sequence[State]],
+    ) -> list[State]:
+        """`_counted`, of a loop that may be so long that it must be possible to end it."""
+        return self._counted(start, limit, step, states, body)
+
     def _counted(
         self,
         start: Value,
@@ -359,7 +370,7 @@ class ScalarRenderer:
                 for way, state, carry in zip(ways, states, loop.carries, strict=True)
             ]
 
-        after = self._counted(start, limit, 1, states, body)
+        after = self._long(start, limit, 1, states, body)
         return [way.finish(self.b, state)[-1] for way, state in zip(ways, after, strict=True)]
 
     def _vectorised(self, loop: Loop, start: Value, limit: Value) -> list[Value] | None:

@@ -1,13 +1,17 @@
 """Kernels that are run in shares: ``i32 (ptr %frame, ptr %slots, ptr %share)``.
 
-A share is five words: where it begins and ends, its number, that of the thread, and the work of all iterations.  If the
+A share is six words: where it begins and ends, its number, that of the thread, the work of all iterations, and a
+function ``i32 (i64 %thread)`` that a long loop inside asks now and then: not 0 is what to return at once.  If the
 end is below 0, the kernel only says how many iterations there are, in place of the end, and what work they are; and the
 totals of shares that there may not be are what changes nothing.
 """
 
 from __future__ import annotations
 
-from graphc.backends.llvm.emit import Value
+from collections.abc import Callable, Sequence
+
+from graphc.backends.llvm.accumulate import State
+from graphc.backends.llvm.emit import Kind, Value
 from graphc.backends.llvm.scalars import I64, Function
 from graphc.backends.llvm.streams import StreamRenderer
 from graphc.backends.llvm.target import Target
@@ -17,7 +21,10 @@ from graphc.kernels.launch import PARTS, Shared
 from graphc.kernels.loopir import Axis, Loop, Number, Store
 from graphc.kernels.neutral import neutral
 
-BEGIN, END, NUMBER, THREAD, WORK = range(5)
+BEGIN, END, NUMBER, THREAD, WORK, ASK = range(6)
+
+PATIENCE = 1 << 12
+"""Iterations of a loop, of a vector or a block of some each, that are less than a millisecond."""
 
 
 def share(shared: Shared, target: Target, name: str) -> Function:
@@ -30,21 +37,23 @@ class _ShareRenderer(StreamRenderer):
         super().__init__(shared.kernel, target)
         self.shared = shared
         self.loop = next((s for s in shared.kernel.body if isinstance(s, Loop)), None)
-        self.begin = self.end = Value("0", I64)
+        self.begin = self.end = self.thread = Value("0", I64)
+        self.ask = ""
 
     def render(self, name: str) -> Function:
         """The function's text."""
         self._parameters()
-        self.begin, self.end = self._word(BEGIN), self._word(END)
+        self.begin, self.end, self.thread = map(self._word, (BEGIN, END, THREAD))
+        self.ask = self.b.fresh()
+        self.b.write(f"{self.ask} = load ptr, ptr {self._place(ASK)}")
         asked, told = self._label("asked"), self._label("told")
         self.b.write(f"br {self.b.compare('slt', self.end, Value('0', I64))}, label %{asked}, label %{told}")
         self._start(asked)
         self._asked()
         self._start(told)
-        thread = self._word(THREAD)
         for row in self.shared.rows:
             size = self._product([n for dims in row.sizes for n in dims])
-            self.pointers[row] = self._element(row, self.b.mul(thread, size))
+            self.pointers[row] = self._element(row, self.b.mul(self.thread, size))
         self._statements(self.kernel.body)
         number = self._word(NUMBER)
         for value, array in self.shared.totals:
@@ -69,6 +78,36 @@ class _ShareRenderer(StreamRenderer):
 
     def _range(self, loop: Loop) -> tuple[Value, Value]:
         return (self.begin, self.end) if loop is self.loop else super()._range(loop)
+
+    def _long(
+        self,
+        start: Value,
+        limit: Value,
+        step: int,
+        states: Sequence[State],
+        body: Callable[[Value, Sequence[State]], Sequence[State]],
+    ) -> list[State]:
+        def asking(at: Value, states: Sequence[State]) -> Sequence[State]:
+            after = body(at, states)
+            self._ask_after(at, step)
+            return after
+
+        return self._counted(start, limit, step, states, asking)
+
+    def _ask_after(self, at: Value, step: int) -> None:
+        """Ask after so many iterations whether to go on; steps are powers of 2."""
+        following = self.b.add(at, Value(str(step), I64))
+        rest = self.b.binary("and", following, Value(str(PATIENCE * step - 1), I64))
+        is_time = self.b.compare("ult", rest, Value(str(step), I64))
+        ask, stop, on = map(self._label, ("ask", "stop", "on"))
+        self.b.write(f"br {is_time}, label %{ask}, label %{on}")
+        self._start(ask)
+        answer = self.b.let(Kind("int32"), f"call i32 {self.ask}({self.thread})")
+        goes_on = self.b.compare("eq", answer, Value("0", answer.kind))
+        self.b.write(f"br {goes_on}, label %{on}, label %{stop}")
+        self._start(stop)
+        self.b.write(f"ret {answer}")
+        self._start(on)
 
     def _place(self, word: int) -> str:
         name = self.b.fresh()

@@ -180,10 +180,7 @@ def _float_divmod(b: Builder, x: Value, y: Value) -> tuple[Value, Value]:
 def power(b: Builder, x: Value, exponent: float) -> Value | None:
     """``x ** exponent`` for a small integer or 1/2, as products and roots; None if it is no such thing."""
     if exponent == 0.5 and x.kind.is_float:
-        # pow(-inf, 0.5) is inf and pow(-0.0, 0.5) is 0.0, the square roots are nan and -0.0.
-        root = b.intrinsic("sqrt", b.add(x, b.constant(0.0, x.kind)))
-        low = b.compare("oeq", x, b.constant(float("-inf"), x.kind))
-        return b.select(low, b.constant(float("inf"), x.kind), root)
+        return b.intrinsic("sqrt", x)
     count = int(exponent) if float(exponent).is_integer() else 0
     if not 1 <= abs(count) <= MOST_SQUARINGS or (count < 0 and not x.kind.is_float):
         return None

@@ -32,6 +32,11 @@ from graphc.kernels.neutral import neutral
 Rows: TypeAlias = "dict[tuple[Array, tuple[Index, ...]], str]"
 """The addresses of what a loop reads and writes, at the start of its axis."""
 
+Counted: TypeAlias = Callable[
+    [Value, Value, int, Sequence[State], Callable[[Value, Sequence[State]], Sequence[State]]], "list[State]"
+]
+"""Writes ``for i in range(start, limit, step)`` with registers."""
+
 Part: TypeAlias = "Callable[[Value, Value, Sequence[State]], list[State]]"
 """Writes a loop over some iterations: from, to, registers before; those after."""
 
@@ -99,7 +104,8 @@ class VectorRenderer(ScalarRenderer):
         ways = [accumulator(c.kind, c.value.dtype) for c in loop.carries]
         blocks = Blocks.of(self.b, loop, ways, lanes)
         end = self._whole_vectors(start, limit, lanes)
-        part = self._parts(loop, limit, end, lanes, ways)
+        by_blocks = any(blocks.sums)
+        part = self._parts(loop, limit, end, lanes, ways, self._counted if by_blocks else self._long)
         masked = self.target.masked
 
         def block(at: Value, states: Sequence[State]) -> list[State]:
@@ -113,8 +119,8 @@ class VectorRenderer(ScalarRenderer):
             return [tuple(next(registers) for _ in state) for state in states]
 
         states = blocks.start()
-        if any(blocks.sums):
-            states = self._counted(start, limit if masked else end, BLOCK * lanes, states, block)
+        if by_blocks:
+            states = self._long(start, limit if masked else end, BLOCK * lanes, states, block)
         else:
             if masked and self._waits(loop):
                 states, start = self._by_several(loop, start, limit, SEVERAL * lanes, ways, states)
@@ -122,7 +128,9 @@ class VectorRenderer(ScalarRenderer):
         results = blocks.finish(states)
         return [result[-1] for result in results] if masked else self._one_by_one(loop, end, limit, results)
 
-    def _parts(self, loop: Loop, limit: Value, end: Value, lanes: int, ways: Sequence[Accumulator]) -> Part:
+    def _parts(
+        self, loop: Loop, limit: Value, end: Value, lanes: int, ways: Sequence[Accumulator], counted: Counted
+    ) -> Part:
         """How some of the iterations are taken: whole vectors, which end at `end`, and the rest of the last one."""
         of_loop = self._body(loop, lanes, ways)
 
@@ -133,7 +141,7 @@ class VectorRenderer(ScalarRenderer):
         def part(start: Value, stop: Value, states: Sequence[State]) -> list[State]:
             whole = self.b.compare("slt", end, stop)
             last = self.b.select(whole, end, stop)
-            states = self._counted(start, last, lanes, states, body)
+            states = counted(start, last, lanes, states, body)
             if not self.target.masked:
                 return states
             return self._when(whole, states, lambda states: body(end, states, self._mask(end, limit, lanes)))
@@ -146,7 +154,7 @@ class VectorRenderer(ScalarRenderer):
             is_whole = self.b.compare("slt", at, end)
             return self._shared_body(of_loop, is_whole, Vector(loop.axis, at, lanes, mask), states)
 
-        return lambda start, stop, states: self._counted(start, stop, lanes, states, shared)
+        return lambda start, stop, states: counted(start, stop, lanes, states, shared)
 
     def _waits(self, loop: Loop) -> bool:
         """Whether each step of a loop waits long for the one before it, and a result may be taken again and again."""
@@ -169,7 +177,7 @@ class VectorRenderer(ScalarRenderer):
                 return self._vector_body(several, Vector(loop.axis, at, lanes, None), states)
 
             first = [way.start(self.b, Kind(c.value.dtype, lanes)) for way, c in zip(ways, loop.carries, strict=True)]
-            found = self._counted(start, end, lanes, first, body)
+            found = self._long(start, end, lanes, first, body)
             results = [way.finish(self.b, state) for way, state in zip(ways, found, strict=True)]
             return [
                 way.step(self.b, state, *(self.b.splat(x, state[0].kind.lanes) for x in result))

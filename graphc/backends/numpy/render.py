@@ -10,7 +10,7 @@ from graphc import dtypes
 from graphc.backends.base import GuardFailed
 from graphc.backends.numpy.spelling import Line, literal, spell
 from graphc.backends.perform import performer
-from graphc.graph.fgraph import Guard
+from graphc.graph.guards import Guard
 from graphc.graph.variable import Apply, Constant
 from graphc.ops.broadcasting import Alloc
 from graphc.ops.declare import Elementwise, load

@@ -22,6 +22,7 @@ from graphc.ops.control import IfElse
 from graphc.ops.conversion import Cast
 from graphc.ops.declare import Elementwise
 from graphc.ops.dimshuffle import DimShuffle
+from graphc.ops.elementwise import is_root
 from graphc.ops.identities import Identity
 from graphc.ops.indexing import AdvancedSubtensor, IncSubtensor, Subtensor, entries, is_basic
 from graphc.ops.join import Join, Stack
@@ -87,6 +88,8 @@ def spells(op: Op) -> bool:
 def _elementwise(line: Line) -> str:
     op: Elementwise = line.op
     assert op.numpy is not None
+    if is_root(line.node):
+        return _root(line)
     how = _how_called(op, line.inputs)
     args = line.args
     if not how.natural:
@@ -103,6 +106,12 @@ def _elementwise(line: Line) -> str:
     else:
         call = f"{line.use(op.numpy)}({', '.join(args)})"
     return call if how.made == how.dtype else f"{call}.astype({line.use(how.dtype)})"
+
+
+def _root(line: Line) -> str:
+    """``x ** 0.5``, for which NumPy's `power` has other special values in some of its versions."""
+    x = line.args[0] if line.inputs[0].dtype == line.dtype else _astype(line, line.args[0], line.dtype)
+    return f"{line.use('sqrt')}({x}{'' if line.into is None else f', out={line.into}'})"
 
 
 class _Call(NamedTuple):

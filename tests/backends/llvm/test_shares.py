@@ -227,7 +227,6 @@ _LONG_ROWS: dict[str, Callable[[Any], Variable]] = {
 }
 
 
-@pytest.mark.xfail(strict=True, reason="one iteration of the outermost loop is not interrupted")
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there is no such timer on Windows")
 @pytest.mark.parametrize("name", _LONG_ROWS)
 def test_an_interrupt_ends_the_work_of_one_long_row(name: str) -> None:

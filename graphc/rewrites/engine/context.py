@@ -1,0 +1,60 @@
+"""The context of a rule: what it may ask about the graph it works in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from graphc.graph.fgraph import FunctionGraph
+from graphc.graph.interner import Interner
+from graphc.graph.op import Op
+from graphc.graph.variable import Variable
+
+
+class Context:
+    """What a rule may ask about the graph it works in."""
+
+    def __init__(self, graph: FunctionGraph) -> None:
+        self.table: Interner = graph.table
+        #: Whether a rule was told that a variable has several readers; it may have one when this phase is through.
+        self.doubtful = False
+        self._graph = graph
+        self._readers: dict[Variable, int] | None = None
+        self._former: dict[Variable, Variable | None] = {}  # variable -> the one of the graph whose place it took
+
+    def shape(self, variable: Variable) -> tuple[Any, ...]:
+        """The sizes of a variable."""
+        return self.table.shape(self.table.intern(variable))
+
+    def same_shape(self, a: Variable, b: Variable) -> bool:
+        """Whether two variables are known to have the same shape."""
+        return same_sizes(self.shape(a), self.shape(b))
+
+    def read_once(self, variable: Variable) -> bool:
+        """Whether a variable of the graph, as it was before this phase, had exactly one reader."""
+        if self._readers is None:
+            self._readers = dict.fromkeys(self._graph.roots, 1)
+            for node in self._graph.nodes:
+                for x in node.inputs:
+                    self._readers[x] = self._readers.get(x, 0) + 1
+        known = variable if variable in self._readers else self._former.get(variable)
+        once = known is not None and self._readers.get(known) == 1
+        self.doubtful = self.doubtful or not once
+        return once
+
+    def succeed(self, new: Variable, old: Variable) -> None:
+        """Note that `new` takes the place of `old`: what read the one reads the other from now on."""
+        former = self._former.get(old, old)
+        if self._former.setdefault(new, former) is not former:
+            self._former[new] = None  # it takes the place of several
+
+    def occurs(self, op: Op) -> bool:
+        """Whether there is, or was, a node of this op."""
+        return op in self.table.ops
+
+
+def same_sizes(a: Sequence[Any], b: Sequence[Any]) -> bool:
+    """Whether two shapes are known to be equal."""
+    if a is b:
+        return True
+    return len(a) == len(b) and all(n is m or (isinstance(n, int) and n == m) for n, m in zip(a, b, strict=True))
