@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 import graphc
-from graphc.backends import disk
 from graphc.backends.base import PACKAGES, TESTED, usable
 from graphc.configuration import BACKENDS, OPTIONS, Configuration, parse_flags
 
@@ -92,6 +91,7 @@ def way_in() -> str:
 
 def kept() -> str:
     """Where machine code is kept, or why it is not."""
+    disk = importlib.import_module("graphc.backends.disk")
     path = disk.wanted()
     if path is None:
         return "off"
