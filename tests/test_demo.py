@@ -155,7 +155,7 @@ def test_doctor_tells_about_native_code(monkeypatch: pytest.MonkeyPatch) -> None
     llvmlite = pytest.importorskip("llvmlite")
     assert "Native code (llvm)" in doctor.report()
     lines = native_code()
-    assert set(lines) == {"llvmlite", "processor", "calls", "BLAS", "tested"}
+    assert set(lines) == {"llvmlite", "processor", "calls", "BLAS", "cache", "tested"}
     assert llvmlite.__version__ in lines["llvmlite"]
     assert "vectors of" in lines["processor"]
     assert "Linux x86_64" in lines["tested"]

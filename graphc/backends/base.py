@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import platform
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Protocol
 
 from graphc.backends.vectorcall import Callee as Callee
@@ -93,6 +93,9 @@ class Backend(Protocol):
 # The backends that exist, with the package each needs.
 PACKAGES: dict[str, str] = {"llvm": "llvmlite", "numpy": "numpy", "cupy": "cupy"}
 
+# What is imported to know that the package works.
+MODULES: dict[str, str] = {"llvm": "llvmlite.binding", "numpy": "numpy"}
+
 # Those that "auto" chooses from, fastest first.  A GPU is used where it is asked for: moving data there takes time.
 AUTOMATIC = ("llvm", "numpy")
 
@@ -109,13 +112,31 @@ def usable(name: str) -> str | None:
         gpu: Any = importlib.import_module("graphc.backends.cupy.chosen")
         reason: str | None = gpu.problem()
         return reason
-    if importlib.util.find_spec(PACKAGES[name]) is None:
-        return f"backend {name!r} needs the package {PACKAGES[name]}, which is not installed"
+    missing = _missing(MODULES[name])
+    if missing is not None:
+        return f"backend {name!r} needs the package {PACKAGES[name]}, which {missing}"
     here = (platform.system(), platform.machine())
     if name in TESTED and here not in TESTED[name]:
         problem = importlib.import_module(f"graphc.backends.{name}.selfcheck").failure()
         if problem is not None:
             return f"backend {name!r} does not work on {' '.join(here)}: {problem}"
+    return None
+
+
+@cache
+def _missing(module: str) -> str | None:
+    """None if a module can be imported, else what is wrong and what to try; asked once.
+
+    To find it is not enough: a package that is installed may have a library that cannot be loaded.
+    """
+    package = module.partition(".")[0]
+    try:
+        importlib.import_module(module)
+    except Exception as error:  # a broken installation fails in many ways
+        if isinstance(error, ModuleNotFoundError) and error.name == package:
+            return f"is not installed (try: pip install {package})"
+        told = " ".join(f"{type(error).__name__}: {error}".split())
+        return f"cannot be imported: {told} (try: pip install --force-reinstall {package})"
     return None
 
 

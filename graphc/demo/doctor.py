@@ -68,6 +68,7 @@ def native_code() -> Iterator[str]:
     if blas is not None:
         found = f"NumPy's own, {blas.threads} thread{'s' * (blas.threads > 1)}, integers of {blas.integer_bits} bits"
     yield f"BLAS       {found}"
+    yield f"cache      {kept()}"
     here = (platform.system(), platform.machine())
     checked = "" if here in TESTED["llvm"] else "; here a check of a few kernels passed"
     yield f"tested on  {', '.join(' '.join(known) for known in sorted(TESTED['llvm']))}{checked}"
@@ -86,6 +87,16 @@ def way_in() -> str:
     if entry.machine_code(arrays=False) is not None:
         return "native entry, arrays by the buffer protocol: NumPy's arrays do not look as expected"
     return "through Python: its objects do not look as expected"
+
+
+def kept() -> str:
+    """Where machine code is kept, or why it is not."""
+    disk = importlib.import_module("graphc.backends.disk")
+    path = disk.wanted()
+    if path is None:
+        return "off"
+    reason = disk.refusal(path)
+    return str(path) if reason is None else f"none: {reason}"
 
 
 def _llvm(module: str) -> Any:
