@@ -14,9 +14,9 @@ PLACE = {"block": "blockIdx.x", "blocks": "gridDim.x"}
 AT_ONCE = 512
 
 
-def head(name: str, threads: int, parameters: Sequence[str], shared_bytes: int) -> list[str]:
-    """How a function begins."""
-    bounds = f"__launch_bounds__({threads}, {max(1, AT_ONCE // threads)})"
+def head(name: str, threads: int, parameters: Sequence[str], shared_bytes: int, at_once: int = AT_ONCE) -> list[str]:
+    """How a function begins.  at_once: how many of its threads must fit on a multiprocessor, if others may not."""
+    bounds = f"__launch_bounds__({threads}, {max(1, at_once // threads)})"
     line = f'extern "C" __global__ void {bounds} {name}({", ".join(parameters)}) {{'
     return [line, f"  __shared__ __align__(16) char shared[{shared_bytes}];"] if shared_bytes else [line]
 

@@ -12,7 +12,7 @@ from math import prod
 from typing import ClassVar, NamedTuple
 
 from graphc.backends.cupy import tiles
-from graphc.backends.cupy.functions import head, place
+from graphc.backends.cupy.functions import AT_ONCE, head, place
 from graphc.backends.cupy.layout import EXTRAS, Layout, extras, has_checks
 from graphc.backends.cupy.spelling import C_TYPE
 from graphc.backends.cupy.statements import Statements
@@ -92,14 +92,24 @@ class _Renderer(Statements):
     def text(self) -> str:
         """The function."""
         parameters = [kind + name for kind, name in self.parameters]
-        lines = head(self.name, prod(self.mapped.block), parameters, self.shared_bytes)
+        threads = prod(self.mapped.block)
+        # The addresses of tiles that are counted in 64 bits take registers of which there are too few otherwise.
+        at_once = threads if self.is_tiled and not self.layout.is_small else AT_ONCE
+        lines = head(self.name, threads, parameters, self.shared_bytes, at_once)
         return "\n".join([*lines, f"  {self.index}", *place(self.body), *self.body, "}"])
+
+    @property
+    def is_tiled(self) -> bool:
+        """Whether this is a product by tiles."""
+        top = self.mapped.shared_out
+        return top is not None and top.over == TILES
 
     @property
     def shared_bytes(self) -> int:
         """Of shared memory that the rows of a block take, or the stages of its tiles."""
         top = self.mapped.shared_out
-        if top is not None and top.over == TILES:
+        if self.is_tiled:
+            assert top is not None
             return tiles.shared_bytes(of_tiles(top).total.out.dtype)
         return self.layout.shared_bytes * self.mapped.block[1] if self.mapped.rows else 0
 
