@@ -12,6 +12,7 @@ from graphc import gradient, printing, tensor
 from graphc.compile.function import Function, function
 from graphc.compile.signature import In, Out, Param
 from graphc.configuration import config
+from graphc.evaluator import evaluate
 from graphc.gradient import Lop, Rop, grad, verify_grad
 from graphc.graph.bindings import ops as _ops
 from graphc.graph.fgraph import FunctionGraph
@@ -28,6 +29,6 @@ _ops.bind("elsewhere", "graphc.backends.cupy.resident:elsewhere")
 
 __all__ = [
     "Apply", "Constant", "Function", "FunctionGraph", "In", "Lop", "Op", "Out", "Param", "Rop", "SharedVariable",
-    "TensorType", "Variable", "config", "debugprint", "function", "grad", "gradient", "pp", "pprint",
+    "TensorType", "Variable", "config", "debugprint", "evaluate", "function", "grad", "gradient", "pp", "pprint",
     "printing", "shared", "tensor", "verify_grad",
 ]  # fmt: skip

@@ -26,7 +26,7 @@ HOUSE = {
     0: "errors configuration dtypes",  # exceptions; options; promotion and casting
     1: "graph",  # types, variables, ops, shared variables, walks, the interned FunctionGraph
     2: "ops",  # every op, declared once
-    3: "evaluate gradient printing rewrites.engine",  # values; derivatives; pictures; the engine of rewriting
+    3: "evaluator gradient printing rewrites.engine",  # values; derivatives; pictures; the engine of rewriting
     4: "rewrites",  # the rule tables
     5: "kernels schedule",  # loop nests; steps, predicates, commit, buffers
     6: "backends",  # renderers
@@ -367,8 +367,8 @@ BROKEN: list[tuple[Rule, dict[str, str], str]] = [
     ),
     (
         imports_go_downstairs,
-        {"ops/sort.py": "importlib.import_module('..evaluate', __package__)", "evaluate.py": ""},
-        "graphc.ops.sort (floor 2), line 1, imports graphc.evaluate (floor 3)",
+        {"ops/sort.py": "importlib.import_module('..evaluator', __package__)", "evaluator.py": ""},
+        "graphc.ops.sort (floor 2), line 1, imports graphc.evaluator (floor 3)",
     ),
     (
         modules_of_a_floor_form_no_cycle,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from graphc.errors import describe, explain, with_context
-from graphc.evaluate import value_of
+from graphc.evaluator import value_of
 from graphc.graph.variable import Apply
 
 

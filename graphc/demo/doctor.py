@@ -77,8 +77,8 @@ def native_code() -> Iterator[str]:
 def way_in() -> str:
     """How calls reach machine code here, and why not in the fastest way."""
     capi, native, entry = _llvm("capi"), _llvm("native"), _llvm("entry")
-    forced = os.environ.get(native.FORCED)
-    if forced not in (None, "native"):
+    forced = os.environ.get(native.FORCED) or "native"
+    if forced != "native":
         return f"{forced}, by {native.FORCED}"
     if entry.machine_code(True) is not None:
         return "native entry"

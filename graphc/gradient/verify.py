@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from graphc.errors import VerifyGradError, explain
-from graphc.evaluate import evaluate
+from graphc.evaluator import evaluate
 from graphc.gradient.core import grad
 from graphc.graph.types import TensorType
 from graphc.graph.variable import Constant, Variable

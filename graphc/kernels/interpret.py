@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.evaluate import value_of
+from graphc.evaluator import value_of
 from graphc.graph.types import TensorType
 from graphc.graph.variable import Apply
 from graphc.kernels.loopir import (

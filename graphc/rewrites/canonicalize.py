@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from graphc import dtypes
-from graphc.evaluate import value_of
+from graphc.evaluator import value_of
 from graphc.graph.op import Op
 from graphc.graph.pattern import wildcards
 from graphc.graph.types import TensorType

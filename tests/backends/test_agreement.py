@@ -23,7 +23,7 @@ from graphc.backends.llvm.emit import ITEMSIZE
 from graphc.backends.llvm.target import host
 from graphc.compile.function import Function, function
 from graphc.configuration import MODES, NUMERICS
-from graphc.evaluate import evaluate
+from graphc.evaluator import evaluate
 from graphc.graph.variable import Variable
 from graphc.kernels.steps import Call
 from graphc.ops.conversion import cast

@@ -136,7 +136,7 @@ UPDATES: dict[str, Callable[[Any, Any], dict[Any, Any]]] = {
 @pytest.mark.parametrize("flip", [1.0, -1.0])
 @pytest.mark.parametrize("case", UPDATES)
 def test_shared_values_are_nobody_elses(case: str, flip: float) -> None:
-    from graphc.evaluate import evaluate
+    from graphc.evaluator import evaluate
 
     W, R = shared(np.full((2, 3), 5.0), "w"), shared(np.arange(6.0).reshape(2, 3), "r")
     updates = UPDATES[case](W, R)
@@ -215,7 +215,7 @@ def test_reused_memory_never_holds_a_result(order: int) -> None:
         a, b = (steps[int(j)] for j in rng.integers(0, len(steps), 2))
         steps.append([a + b, a * 0.5, T.tanh(a), a - b, T.maximum(a, b), a[::-1]][(i + order) % 6])
     wanted = [steps[int(j)] for j in rng.integers(0, len(steps), 6)]
-    from graphc.evaluate import evaluate
+    from graphc.evaluator import evaluate
 
     value = np.linspace(-1, 1, 9)
     for got, expected in zip(function([x], wanted)(value), evaluate(wanted, {x: value}), strict=True):

@@ -279,7 +279,7 @@ def test_the_branch_not_taken_does_not_run() -> None:
 def test_gradient_of_branches_within_branches(c: float) -> None:
     """The decision for a condition may rest on another one with the same condition, and that on the first."""
     from graphc import grad
-    from graphc.evaluate import evaluate
+    from graphc.evaluator import evaluate
 
     x, y, condition = T.dvector("x"), T.dvector("y"), T.dscalar("c")
     out = ifelse(condition > 0, y, ifelse(condition > 0.5, x + x, x))

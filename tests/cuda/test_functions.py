@@ -17,7 +17,7 @@ from graphc import In, function, shared
 from graphc.backends.cupy.chosen import current, standing_in
 from graphc.backends.cupy.commands import Copy
 from graphc.errors import ShapeError
-from graphc.evaluate import evaluate
+from graphc.evaluator import evaluate
 from graphc.ifelse import ifelse
 from tests.compile.programs import Calls, Doubled
 from tests.cuda.host_device import HostDevice, compiler

@@ -28,7 +28,7 @@ from graphc.backends.cupy.spelling import C_TYPE, accumulate, combine, known, nu
 from graphc.backends.cupy.teams import TEAMS
 from graphc.backends.cupy.tiles import TILES
 from graphc.backends.llvm import spelling as llvm
-from graphc.evaluate import value_of
+from graphc.evaluator import value_of
 from graphc.graph.op import Op
 from graphc.graph.types import TensorType
 from graphc.graph.variable import Apply, Constant

@@ -13,7 +13,7 @@ import graphc.tensor as T
 from graphc import shared
 from graphc.backends.llvm import spelling
 from graphc.compile.function import function
-from graphc.evaluate import evaluate
+from graphc.evaluator import evaluate
 from graphc.graph.variable import Constant, Variable
 from graphc.kernels.drafts import kernel_ops
 from graphc.kernels.fuse import MOST_ARRAYS, MOST_NODES

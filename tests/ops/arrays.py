@@ -11,7 +11,7 @@ import numpy as np
 
 from graphc import dtypes
 from graphc.compile.function import function
-from graphc.evaluate import evaluate
+from graphc.evaluator import evaluate
 from graphc.graph.types import TensorType
 from graphc.graph.variable import Variable
 from graphc.ops.shape import ShapeOf

@@ -10,7 +10,7 @@ import pytest
 
 from graphc import tensor as T
 from graphc.compile.function import function
-from graphc.evaluate import evaluate
+from graphc.evaluator import evaluate
 from graphc.gradient import grad
 from graphc.graph.op import Op
 from graphc.graph.types import TensorType

@@ -19,7 +19,7 @@ from mpmath import mp
 from graphc import dtypes
 from graphc.compile.function import Function, function
 from graphc.configuration import config
-from graphc.evaluate import evaluate
+from graphc.evaluator import evaluate
 from graphc.gradient.core import grad
 from graphc.graph.variable import Variable, constant
 from graphc.ops.broadcasting import fill as fill_op

@@ -15,7 +15,7 @@ from graphc import tensor as T
 from graphc.compile.function import function
 from graphc.configuration import config
 from graphc.errors import DisconnectedInputError, UndefinedGradientError, VerifyGradError
-from graphc.evaluate import evaluate
+from graphc.evaluator import evaluate
 from graphc.gradient import Lop, Rop, consider_constant, disconnected_grad, grad, grad_clip, grad_scale, zero_grad
 from graphc.graph.op import Op
 from graphc.graph.variable import Apply, Variable, as_variable

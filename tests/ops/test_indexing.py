@@ -10,7 +10,7 @@ import pytest
 
 from graphc import tensor as T
 from graphc.compile.function import function
-from graphc.evaluate import evaluate
+from graphc.evaluator import evaluate
 from graphc.graph.types import TensorType
 from graphc.graph.variable import constant
 from graphc.ops.bounds import FORGIVEN, within

@@ -11,7 +11,7 @@ import pytest
 from graphc import tensor as T
 from graphc.compile.function import function
 from graphc.errors import ShapeError
-from graphc.evaluate import evaluate
+from graphc.evaluator import evaluate
 from graphc.graph.types import TensorType
 from tests.ops.arrays import ALL, LAYOUTS, Row, check, check_row, check_shape, compute, numbers, run, tensor
 

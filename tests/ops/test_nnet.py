@@ -13,7 +13,7 @@ from mpmath import mp
 
 from graphc import tensor as T
 from graphc.compile.function import function
-from graphc.evaluate import evaluate
+from graphc.evaluator import evaluate
 from graphc.ops import nnet
 from graphc.ops.nnet import DEFINITIONS
 from tests.ops.arrays import LAYOUTS, Array, Row, check, check_row, check_shape, numbers, run, tensor

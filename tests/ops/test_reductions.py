@@ -12,7 +12,7 @@ import pytest
 from graphc import dtypes
 from graphc.compile.function import function
 from graphc.configuration import config
-from graphc.evaluate import evaluate
+from graphc.evaluator import evaluate
 from graphc.ops import reduction
 from graphc.ops.elementwise import eq, switch
 from graphc.ops.reduction import KINDS, Reduction

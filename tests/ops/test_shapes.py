@@ -13,7 +13,7 @@ from graphc import tensor as T
 from graphc.compile.function import function
 from graphc.configuration import config
 from graphc.errors import ShapeError
-from graphc.evaluate import evaluate
+from graphc.evaluator import evaluate
 from graphc.graph.types import TensorType
 from graphc.graph.variable import constant
 from graphc.ops.broadcasting import empty_like, sum_to

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from graphc.evaluate import evaluate
+from graphc.evaluator import evaluate
 from graphc.gradient import grad
 from graphc.graph.fgraph import FunctionGraph
 from graphc.graph.types import TensorType

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from graphc.evaluate import evaluate
+from graphc.evaluator import evaluate
 from graphc.graph.shared import shared
 from graphc.graph.types import TensorType
 from graphc.graph.variable import Variable, constant

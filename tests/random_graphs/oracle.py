@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from graphc.evaluate import needed_inputs, value_of
+from graphc.evaluator import needed_inputs, value_of
 from graphc.graph.traverse import toposort
 from graphc.graph.variable import Apply, Constant, Variable
 from graphc.ops.broadcasting import Fill, SumTo

@@ -18,7 +18,7 @@ import graphc
 import graphc.tensor as T
 from graphc import dtypes
 from graphc.errors import UndefinedGradientError
-from graphc.evaluate import value_of
+from graphc.evaluator import value_of
 from graphc.graph.variable import Constant, Variable
 from graphc.ifelse import ifelse
 from graphc.ops.declare import ELEMENTWISE

@@ -8,7 +8,7 @@ import pytest
 import graphc
 import graphc.tensor as T
 from graphc.errors import ShapeError
-from graphc.evaluate import evaluate
+from graphc.evaluator import evaluate
 from graphc.ifelse import ifelse
 
 

@@ -14,7 +14,7 @@ import graphc
 from graphc.backends.base import AUTOMATIC, usable
 from graphc.compile.pipeline import PHASES, lowering
 from graphc.errors import ShapeError
-from graphc.evaluate import evaluate
+from graphc.evaluator import evaluate
 from graphc.graph.fgraph import FunctionGraph
 from graphc.graph.traverse import leaves, toposort
 from graphc.graph.variable import Constant, Variable

@@ -18,7 +18,7 @@ import pytest
 import graphc
 import graphc.tensor as T
 from graphc.compile.function import Function
-from graphc.evaluate import evaluate
+from graphc.evaluator import evaluate
 from graphc.graph.fgraph import FunctionGraph
 from graphc.ifelse import ifelse
 from graphc.rewrites.algebra import CHEAPER, LAWS, SAFER

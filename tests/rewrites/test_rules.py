@@ -19,7 +19,7 @@ import pytest
 import graphc
 import graphc.tensor as T
 from graphc.compile.pipeline import PHASES
-from graphc.evaluate import evaluate
+from graphc.evaluator import evaluate
 from graphc.graph.fgraph import FunctionGraph
 from graphc.graph.traverse import toposort
 from graphc.graph.variable import Variable

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from graphc.backends.base import GuardFailed
-from graphc.evaluate import value_of
+from graphc.evaluator import value_of
 from graphc.graph.predicates import Choice, Predicate
 from graphc.graph.variable import Constant
 from graphc.schedule.schedule import Buffer, Check, Choose, Compute, Schedule

@@ -10,7 +10,7 @@ import pytest
 
 import graphc.tensor as T
 from graphc import function
-from graphc.evaluate import evaluate
+from graphc.evaluator import evaluate
 from graphc.ifelse import ifelse
 
 

@@ -90,7 +90,7 @@ def native_entry(
     neither the global lock nor, while it has it, the locks of cells.
     """
     others = others or Others()
-    way = os.environ.get(FORCED, "native")
+    way = os.environ.get(FORCED) or "native"
     if way not in WAYS:
         raise ValueError(f"{FORCED}={way}: it is one of {', '.join(WAYS)}")
     if way == "python" or not (atomic or not calling.targets) or not fits(program, calling):

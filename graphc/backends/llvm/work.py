@@ -11,7 +11,15 @@ from graphc.backends.llvm.spelling import VECTOR_MATH
 from graphc.kernels.loopir import Accumulate, Let, Load, Loop, Size, Statement, Store
 from graphc.kernels.loopir import Value as Scalar
 
-LARGE = int(os.environ.get("GRAPHC_LARGE", 1 << 20))
+
+def _large() -> int:
+    said = os.environ.get("GRAPHC_LARGE") or str(1 << 20)
+    if not said.isdecimal():
+        raise ValueError(f"GRAPHC_LARGE={said}: it is a number of operations, such as {1 << 20}")
+    return int(said)
+
+
+LARGE = _large()
 """Work beyond which it pays to take other ways: several threads, looks at signals, no global lock meanwhile.
 
 The environment can say otherwise, so that tests take these ways with small arrays.

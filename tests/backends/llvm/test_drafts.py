@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ import pytest
 
 import graphc.tensor as T
 from graphc import function, shared
+from graphc.backends import disk
 from graphc.backends.llvm import codes, executable
 from graphc.backends.llvm.executable import DRAFT_CALLS, LlvmExecutable
 from graphc.compile.function import Function
@@ -23,11 +25,14 @@ _ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture(autouse=True)
-def drafts(monkeypatch: pytest.MonkeyPatch) -> None:
+def drafts(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Drafts, also where the environment says that there be none, and nothing that is finished already."""
     monkeypatch.setattr(executable, "DRAFTS", True)
     monkeypatch.setattr(codes, "_kept", {})
     monkeypatch.setenv("GRAPHC_CACHE", "off")
+    disk.directory.cache_clear()
+    yield
+    disk.directory.cache_clear()
 
 
 def is_draft(f: Function) -> bool:
