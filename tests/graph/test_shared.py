@@ -309,6 +309,7 @@ class _Alarm(Exception):
 
 
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="there is no such timer on Windows")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # an alarm that was lost, see below
 def test_an_interrupt_leaves_no_cell_taken() -> None:
     def handler(*_: Any) -> None:
         raise _Alarm
@@ -320,7 +321,7 @@ def test_an_interrupt_leaves_no_cell_taken() -> None:
         for turn in range(500):
             with contextlib.suppress(_Alarm):
                 signal.setitimer(signal.ITIMER_REAL, 1e-4 + turn * 1e-7)
-                # An end, because what is raised while the garbage collector calls back, as hypothesis has it, is lost.
+                # An end, because what is raised in a callback, of a weak reference or the garbage collector's, is lost.
                 end = time.monotonic() + 0.1
                 while time.monotonic() < end:
                     exclusive.call(int)
