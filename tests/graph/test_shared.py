@@ -314,17 +314,20 @@ def test_an_interrupt_leaves_no_cell_taken() -> None:
     def handler(*_: Any) -> None:
         raise _Alarm
 
+    def calls(turn: int) -> None:
+        signal.setitimer(signal.ITIMER_REAL, 1e-4 + turn * 1e-7)
+        # An end, because what is raised in a callback, of a weak reference or the garbage collector's, is lost.
+        end = time.monotonic() + 0.1
+        while time.monotonic() < end:
+            exclusive.call(int)
+
     cells = [Cell(0) for _ in range(12)]
     exclusive = Exclusive(cells)
     before = signal.signal(signal.SIGALRM, handler)
     try:
         for turn in range(500):
             with contextlib.suppress(_Alarm):
-                signal.setitimer(signal.ITIMER_REAL, 1e-4 + turn * 1e-7)
-                # An end, because what is raised in a callback, of a weak reference or the garbage collector's, is lost.
-                end = time.monotonic() + 0.1
-                while time.monotonic() < end:
-                    exclusive.call(int)
+                calls(turn)  # a function of its own: `with` does not cover the jump back of a `while` in it
             assert not any(cell.running for cell in cells)
     finally:
         signal.signal(signal.SIGALRM, before)
