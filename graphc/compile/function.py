@@ -6,6 +6,7 @@ import itertools
 import keyword
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -29,6 +30,7 @@ from graphc.graph.traverse import inputs_of, rebuild
 from graphc.graph.variable import Variable, operand
 from graphc.rewrites.engine.rule import Applied
 from graphc.schedule.schedule import RESERVED, Schedule
+from graphc.schedule.transfers import transfers
 
 
 class Function(Callee):
@@ -226,8 +228,12 @@ class Function(Callee):
 
     @property
     def schedule(self) -> Schedule:
-        """The steps of the variant used last."""
-        return self._latest.schedule
+        """The steps of the variant used last, with the shared variables that the next call moves to a GPU or back."""
+        steps = self._latest.schedule
+        shared = self._spec.shared
+        names = [buffer.name for buffer in steps.inputs[len(steps.inputs) - len(shared) :]]
+        cells = {name: x.container for name, x in zip(names, shared, strict=True)}
+        return replace(steps, transfers=transfers(cells, self._targets(), steps.side))
 
     @property
     def source(self) -> str:

@@ -47,7 +47,7 @@ class KernelSchedule(Schedule):
         return cls(**{f.name: getattr(schedule, f.name) for f in fields(Schedule)}, plan=plan, why=why)
 
     def __repr__(self) -> str:
-        return Description(self.plan, self.why).text()
+        return "\n".join([Description(self.plan, self.why).text(), *self.transfers])
 
 
 class Description:

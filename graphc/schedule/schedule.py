@@ -16,7 +16,7 @@ import keyword
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 from graphc.graph.fgraph import FunctionGraph
 from graphc.graph.guards import Guard
@@ -24,6 +24,7 @@ from graphc.graph.predicates import ALWAYS, Choice, Predicate, choices_of, predi
 from graphc.graph.sizes import Shape
 from graphc.graph.traverse import toposort
 from graphc.graph.variable import Apply, Constant, Variable
+from graphc.schedule.transfers import Side
 
 
 @dataclass(eq=False, slots=True)  # not frozen only because that takes three times as long, for every node
@@ -89,8 +90,10 @@ class Schedule:
     inputs: the buffers the caller fills, in order; steps: what runs; results: the buffers that are returned, outputs
     first, then the new values of shared variables; copies: for each result whether it must be copied first, because
     its memory belongs to somebody else; owned: see `owners`; matmul_precision: the least that products of float32 may
-    have, "highest" or "tf32".
+    have, "highest" or "tf32"; transfers: lines about the shared variables that a call takes to its side, `side`.
     """
+
+    side: ClassVar[Side] = "host"
 
     name: str
     graph: FunctionGraph
@@ -101,6 +104,7 @@ class Schedule:
     choices: Mapping[Choice, str]
     owned: Mapping[Buffer, tuple[Buffer, ...]]
     matmul_precision: str = field(default="highest", kw_only=True)
+    transfers: tuple[str, ...] = field(default=(), kw_only=True)
 
     def condition(self, when: Predicate) -> str:
         """A predicate in words."""
@@ -113,7 +117,7 @@ class Schedule:
         for i, step in enumerate(self.steps):
             lines.append(f"{i:5}  {self.describe(step)}" + (f"   if {self.condition(step.when)}" if step.when else ""))
         results = [f"copy of {b}" if copy else str(b) for b, copy in zip(self.results, self.copies, strict=True)]
-        return "\n".join([*lines, f"commit  {', '.join(results)}"])
+        return "\n".join([*lines, f"commit  {', '.join(results)}", *self.transfers])
 
     def describe(self, step: Step) -> str:
         """One step on one line."""

@@ -467,18 +467,56 @@ def test_numbers_that_are_shared_by_many_paths() -> None:
     assert function([x], y, backend="cupy")(np.ones(4)) == 2.0**62
 
 
+# ---- listed transfers ----
+
+
+def transfers(f: Any) -> list[str]:
+    """What a schedule says now about shared variables on the other side."""
+    return [line for line in str(f.schedule).splitlines() if line.startswith(("moves ", "copies "))]
+
+
 @pytest.mark.parametrize("backend", ["numpy", "llvm"])
-def test_a_schedule_lists_the_shared_variables_that_are_moved(backend: str) -> None:
+def test_schedules_list_what_the_next_call_moves(backend: str) -> None:
+    """A function that updates a shared variable becomes its owner, on either side."""
     w = shared(np.arange(3.0), "w")
     there = function([], w.sum(), updates={w: w + 1}, backend="cupy")
-    there()
     here = function([], w * 2, updates={w: w * 10}, backend=backend)
-    here()
-    there()
-    assert "moves   w to the device, if it is on the host" in str(there.schedule)
+    for _ in range(2):
+        assert (transfers(there), transfers(here)) == (["moves   w to the device"], [])
+        there()
+        assert (transfers(there), transfers(here)) == ([], ["moves   w to the host"])
+        here()
 
 
-def test_a_schedule_that_the_host_runs_lists_them_too() -> None:
+@pytest.mark.parametrize("backend", ["numpy", "llvm"])
+def test_a_function_of_the_host_that_only_reads_copies_in_every_call(backend: str) -> None:
+    v, w = shared(np.ones(3), "v"), shared(np.arange(3.0), "w")
+    look = function([], v + w, updates={v: v * 2}, backend=backend)
+    function([], updates={v: v + 1, w: w + 1}, backend="cupy")()
+    assert transfers(look) == ["moves   v to the host", "copies  w to the host"]
+    for _ in range(2):
+        look()
+        assert transfers(look) == ["copies  w to the host"]
+        assert type(v.container.value) is np.ndarray
+        assert type(w.container.value) is not np.ndarray
+
+
+def test_a_number_that_is_only_read_is_not_moved() -> None:
+    rate, w = shared(0.5, "rate"), shared(np.ones(3), "w")
+    read = function([], w * rate, backend="cupy")
+    assert transfers(read) == ["moves   w to the device"]
+    read()
+    assert transfers(read) == []
+    assert type(rate.container.value) is np.ndarray
+    halve = function([], updates={rate: rate / 2}, backend="cupy")
+    assert transfers(halve) == ["moves   rate to the device"]
+    halve()
+    assert transfers(halve) == []
+
+
+def test_a_schedule_that_the_host_runs_for_the_device_lists_them_too() -> None:
     w = shared(np.ones(3), "w")
     f = function([], w * (1 + 2j), backend="cupy")
-    assert str(f.schedule).endswith("moves   w to the host, if it is on the device")
+    assert transfers(f) == []
+    function([], updates={w: w + 1}, backend="cupy")()
+    assert transfers(f) == ["copies  w to the host"]

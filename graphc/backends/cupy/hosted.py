@@ -9,7 +9,6 @@ import numpy as np
 
 from graphc.backends.base import Calling, Executable, backend
 from graphc.backends.cupy.device import Device
-from graphc.backends.cupy.listing import HostSchedule
 from graphc.backends.cupy.resident import described, moved, on_host
 from graphc.schedule.schedule import Schedule
 
@@ -21,7 +20,7 @@ class Hosted:
         self.device = device
         self._targets = 0
         self._executable: Executable = backend("numpy").compile(schedule)
-        self.schedule: Schedule = HostSchedule.of(self._executable.schedule)
+        self.schedule = self._executable.schedule
         self.source = f"# run on the host: {reason}\n{self._executable.source}"
 
     def attach(self, calling: Calling) -> None:

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from graphc.backends.cupy.numbers import is_static, roots, wanted
-from graphc.graph.shared import SharedVariable
 from graphc.graph.variable import Variable
 from graphc.kernels.describe import Description, KernelSchedule
 from graphc.kernels.plan import Plan
 from graphc.kernels.steps import Call
-from graphc.schedule.schedule import Schedule
 
 
 @dataclass(frozen=True, repr=False)
@@ -23,39 +21,18 @@ class DeviceSchedule(KernelSchedule):
         1  t2 = call Cumsum(t1)  # ...
     commit  t2
     runs    step by step
-    moves   w to the device, if it is on the host
+    moves   w to the device
     moves   t1 to the host, t2 to the device  (step 1)
     """
 
+    side = "device"
+
     def __repr__(self) -> str:
         description = Description(self.plan, self.why)
-        return "\n".join([description.text(), *_crossings(self.plan, description)])
+        return "\n".join([description.text(), *_crossings(self.plan, description, self.transfers)])
 
 
-@dataclass(frozen=True, repr=False)
-class HostSchedule(Schedule):
-    """A schedule that the host runs for a device."""
-
-    @classmethod
-    def of(cls, schedule: Schedule) -> HostSchedule:
-        """The schedule of a function that the host computes."""
-        return cls(**{f.name: getattr(schedule, f.name) for f in fields(Schedule)})
-
-    def __repr__(self) -> str:
-        return "\n".join([super().__repr__(), *_shared(self, "host", "device")])
-
-
-def _shared(schedule: Schedule, here: str, there: str) -> list[str]:
-    """The line for the shared variables that a call moves if another function has left them elsewhere."""
-    names = [buffer.name for buffer in schedule.inputs if isinstance(buffer.variable, SharedVariable)]
-    if not names:
-        return []
-    are = "it is" if len(names) == 1 else "they are"
-    return [f"moves   {', '.join(names)} to the {here}, if {are} on the {there}"]
-
-
-def _crossings(plan: Plan, description: Description) -> list[str]:
-    shared = _shared(plan.schedule, "device", "host")
+def _crossings(plan: Plan, description: Description, shared: Sequence[str]) -> list[str]:
     if is_static(plan):
         return ["runs    recorded, for each set of sizes", *shared]
     lines = ["runs    step by step", *shared]
