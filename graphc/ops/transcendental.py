@@ -1,8 +1,8 @@
-"""Exponentials, logarithms, trigonometric and hyperbolic functions, element by element.
+"""Exponentials, logarithms, trigonometric and hyperbolic functions and the error function, element by element.
 
 A processor has no instruction for most of them: they are approximated, and rewriting takes care to keep them accurate.
 Gradients are written for the cost's gradient `g` with respect to the result `out`.  Source: Abramowitz & Stegun,
-Handbook of Mathematical Functions, chapter 4 (elementary functions).
+Handbook of Mathematical Functions, chapters 4 (elementary functions) and 7 (error function).
 """
 
 from __future__ import annotations
@@ -137,6 +137,17 @@ def arccosh(x: Tensor) -> Tensor:
 @elementwise("arctanh", grad=lambda g, out, x: (g / (1 - sqr(x)),))
 def arctanh(x: Tensor) -> Tensor:
     """The inverse of `tanh` for ``|x| < 1``."""
+
+
+# ---- the error function ----
+
+
+@elementwise("scipy.special:erf", grad=lambda g, out, x: (g * (2 * np.pi**-0.5) * exp(-sqr(x)),), dtypes_like=of_reals)
+def erf(x: Tensor) -> Tensor:
+    """The error function: the integral of ``2 / sqrt(pi) * exp(-t**2)`` from 0 to `x`."""
+
+
+# ---- degrees ----
 
 
 @elementwise("deg2rad", grad=lambda g, out, x: (g * (np.pi / 180),))

@@ -62,7 +62,7 @@ ELSEWHERE: dict[int, str] = {
     7: "there is no specify_shape op yet",
     10: "there is no Assert op yet; sizes are checked by guards",
     32: "the parts are rules 30 and 31: both cross-entropies are computed from logits, and so are their gradients",
-    34: "erf and erfc are not declared yet",
+    34: "erfc is not declared yet",
     35: "the ops of linear algebra are not declared yet",
     38: "done where kernels are formed: kernels/fuse.py",
     39: "done where kernels are formed: kernels/fuse.py; once formulas are expanded, `f(x, y)[i, j]` becomes "

@@ -40,7 +40,7 @@ POINTS: dict[str, tuple[Array, ...]] = {
     "expm1": (WIDE,), "log": (ABOVE,), "log2": (ABOVE,), "log10": (ABOVE,), "log1p": (OPEN,), "logaddexp": (WIDE, SIDE),
     "log1mexp": (np.array([-0.2, -1.0, -3.0]),), "sin": (WIDE,), "cos": (WIDE,), "tan": (OPEN,), "arcsin": (OPEN,),
     "arccos": (OPEN,), "arctan": (WIDE,), "arctan2": (WIDE, SIDE), "sinh": (WIDE,), "cosh": (WIDE,), "tanh": (WIDE,),
-    "arcsinh": (WIDE,), "arccosh": (ABOVE,), "arctanh": (OPEN,), "deg2rad": (WIDE,), "rad2deg": (WIDE,),
+    "arcsinh": (WIDE,), "arccosh": (ABOVE,), "arctanh": (OPEN,), "erf": (WIDE,), "deg2rad": (WIDE,), "rad2deg": (WIDE,),
     "sigmoid": (WIDE,), "softplus": (WIDE,), "softsign": (WIDE,), "hard_sigmoid": (np.array([-4.0, 0.4, 3.1]),),
 }  # fmt: skip
 
@@ -157,8 +157,9 @@ SYMPY: dict[str, Any] = {
     "logaddexp": sympy.log(sympy.exp(X) + sympy.exp(Y)), "log1mexp": sympy.log(1 - sympy.exp(X)), "sin": sympy.sin(X),
     "cos": sympy.cos(X), "tan": sympy.tan(X), "arcsin": sympy.asin(X), "arccos": sympy.acos(X), "arctan": sympy.atan(X),
     "arctan2": sympy.atan2(X, Y), "sinh": sympy.sinh(X), "cosh": sympy.cosh(X), "tanh": sympy.tanh(X),
-    "arcsinh": sympy.asinh(X), "arccosh": sympy.acosh(X), "arctanh": sympy.atanh(X), "deg2rad": X * sympy.pi / 180,
-    "rad2deg": X * 180 / sympy.pi, "sigmoid": 1 / (1 + sympy.exp(-X)), "softplus": sympy.log(1 + sympy.exp(X)),
+    "arcsinh": sympy.asinh(X), "arccosh": sympy.acosh(X), "arctanh": sympy.atanh(X), "erf": sympy.erf(X),
+    "deg2rad": X * sympy.pi / 180, "rad2deg": X * 180 / sympy.pi, "sigmoid": 1 / (1 + sympy.exp(-X)),
+    "softplus": sympy.log(1 + sympy.exp(X)),
     "softsign": X / (1 + sympy.Abs(X)), "mod": sympy.Mod(X, Y), "maximum": sympy.Max(X, Y), "minimum": sympy.Min(X, Y),
     "clip": sympy.Min(sympy.Max(X, Y), Z), "hard_sigmoid": sympy.Min(sympy.Max(X / 5 + sympy.Rational(1, 2), 0), 1),
 }  # fmt: skip
