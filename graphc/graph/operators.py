@@ -221,6 +221,10 @@ class Methods(Operators):
         """Drop axes whose size is known to be 1."""
         return ops.squeeze(self, axis)
 
+    def repeat(self, repeats: Any, axis: int | None = None) -> Any:
+        """``T.repeat(self, repeats, axis)``."""
+        return ops.repeat(self, repeats, axis)
+
     def dot(self, other: Any) -> Any:
         """``T.dot(self, other)``."""
         return ops.dot(self, other)
@@ -240,6 +244,10 @@ class Methods(Operators):
     def clip(self, a_min: Any, a_max: Any) -> Any:
         """``T.clip(self, a_min, a_max)``."""
         return ops.clip(self, a_min, a_max)
+
+    def round(self, mode: str = "half_to_even") -> Any:
+        """``T.round(self, mode)``."""
+        return ops.round(self, mode)
 
     def fill(self, value: Any) -> Any:
         """`value` in the shape of this variable."""

@@ -4,6 +4,7 @@ from graphc.ops import (
     broadcasting,
     control,
     conversion,
+    copies,
     dimshuffle,
     elementwise,
     identities,
@@ -20,6 +21,6 @@ from graphc.ops import (
 )
 
 __all__ = [
-    "broadcasting", "control", "conversion", "dimshuffle", "elementwise", "identities", "indexing", "join", "matmul",
-    "nnet", "numpy_protocol", "ranges", "reduction", "reshape", "shape", "transcendental",
+    "broadcasting", "control", "conversion", "copies", "dimshuffle", "elementwise", "identities", "indexing", "join",
+    "matmul", "nnet", "numpy_protocol", "ranges", "reduction", "reshape", "shape", "transcendental",
 ]  # fmt: skip

@@ -14,7 +14,7 @@ from graphc import dtypes
 from graphc.graph.bindings import ops
 from graphc.graph.op import Gradient, zero
 from graphc.graph.variable import Apply, Constant, Variable
-from graphc.ops.declare import Elementwise, Tensor, common, elementwise
+from graphc.ops.declare import Elementwise, Tensor, common, elementwise, function
 from graphc.ops.declare import real as of_reals
 
 # ---- arithmetic ----
@@ -281,6 +281,7 @@ def round_half_away_from_zero(x: Tensor) -> Tensor:
     return switch(ge(abs_(x - nearest), 0.5), nearest + sgn(x), nearest)
 
 
+@function
 def round(x: Any, mode: str = "half_to_even") -> Variable:
     """`x` rounded; `mode` is "half_to_even" or "half_away_from_zero"."""
     rounders = {"half_to_even": round_half_to_even, "half_away_from_zero": round_half_away_from_zero}

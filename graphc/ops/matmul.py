@@ -27,7 +27,7 @@ class Dot(Op):
     def make_node(self, *inputs: Any) -> Apply:
         x, y = as_variables(self, inputs)
         if not (1 <= x.ndim <= 2 and 1 <= y.ndim <= 2):
-            raise refuse(TypeError, "dot", "takes vectors and matrices", [x, y], "T.tensordot for more axes")
+            raise refuse(TypeError, "dot", "takes vectors and matrices", [x, y], "x.reshape((-1, n)) of more axes")
         # A Python number cannot get here, so the operands' dtypes are what they are.
         dtype = dtypes.promote(((x.dtype, False), (y.dtype, False)))
         n, m = x.type.shape[-1], y.type.shape[0]

@@ -25,6 +25,7 @@ from graphc.ops.broadcasting import (
     zeros_like,
 )
 from graphc.ops.conversion import cast, real
+from graphc.ops.copies import repeat, tile
 from graphc.ops.dimshuffle import (
     addbroadcast,
     dimshuffle,

@@ -78,6 +78,20 @@ ROWS = [
     Row("identity_like", lambda x: T.identity_like(x), lambda x: np.eye(3, 4, dtype=x.dtype), (x2,), derivable=False),
     Row("zeros_like", lambda x: T.zeros_like(x), np.zeros_like, (x2,), derivable=False),
     Row("ones_like", lambda x: T.ones_like(x), np.ones_like, (x2,), derivable=False),
+    # ---- several times the same elements ----
+    Row("repeat", lambda x: T.repeat(x, 3), lambda x: np.repeat(x, 3), (x2,)),
+    Row("repeat rows", lambda x: x.repeat(2, 0), lambda x: x.repeat(2, 0), (x3,)),
+    Row("repeat along -1", lambda x: x.repeat(2, axis=-1), lambda x: x.repeat(2, -1), (x3,)),
+    Row("repeat a number", lambda x: T.repeat(x, 4), lambda x: np.repeat(x, 4), (np.float64(3.5),)),
+    Row("repeat by a size", lambda x: x.repeat(x.shape[0], 1), lambda x: x.repeat(3, 1), (x2,)),
+    Row("repeat never", lambda x: T.repeat(x, 0, 1), lambda x: np.repeat(x, 0, 1), (x2,)),
+    Row("tile", lambda x: T.tile(x, (2, 3)), lambda x: np.tile(x, (2, 3)), (x2,)),
+    Row("tile by a number", lambda x: T.tile(x, 2), lambda x: np.tile(x, 2), (x2,)),
+    Row("tile along the last axes", lambda x: T.tile(x, (2, 1)), lambda x: np.tile(x, (2, 1)), (x3,)),
+    Row("tile to more axes", lambda x: T.tile(x, (2, 1, 2)), lambda x: np.tile(x, (2, 1, 2)), (x1,)),
+    Row("tile with ndim", lambda x: T.tile(x, 2, ndim=3), lambda x: np.tile(x, (1, 1, 2)), (x1,)),
+    Row("tile by a size", lambda x: T.tile(x, (x.shape[1], 1)), lambda x: np.tile(x, (4, 1)), (x2,)),
+    Row("tile never", lambda x: T.tile(x, (0, 2)), lambda x: np.tile(x, (0, 2)), (x2,)),
     # ---- several arrays into one ----
     Row("concatenate", lambda x, y: T.concatenate([x, y]), lambda x, y: np.concatenate([x, y]), (x1, numbers(2))),
     Row("concatenate rows", lambda x, y: T.concatenate((x, y), axis=1), lambda x, y: np.concatenate([x, y], 1),
@@ -207,6 +221,16 @@ def test_eye(arguments: tuple[int, ...], backend: str) -> None:
     assert T.eye(*arguments).type.shape == np.eye(*arguments).shape
     check(run(lambda *a: T.eye(*a), *arguments, backend=backend), np.eye(*arguments))
     check(evaluate(T.eye(*arguments, dtype="int8")), np.eye(*arguments, dtype="int8"))
+
+
+def test_what_repeat_and_tile_refuse() -> None:
+    x = T.dmatrix("x")
+    with pytest.raises(TypeError, match="takes one number for all elements"):
+        T.repeat(x, [1, 2, 3], axis=0)
+    with pytest.raises(ValueError, match="axis 2 is out of bounds"):
+        x.repeat(2, axis=2)
+    with pytest.raises(ValueError, match="ndim=1 is less than the 2 axes of the result"):
+        T.tile(x, 2, ndim=1)
 
 
 def test_zeros_ones_full_empty(backend: str) -> None:
