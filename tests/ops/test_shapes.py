@@ -223,6 +223,17 @@ def test_eye(arguments: tuple[int, ...], backend: str) -> None:
     check(evaluate(T.eye(*arguments, dtype="int8")), np.eye(*arguments, dtype="int8"))
 
 
+def test_a_stack_of_more_numbers_than_a_kernel_takes(backend: str) -> None:
+    """Elements, sizes, numbers of other dtypes, constants; for several sizes."""
+    x, i = T.dvector("x"), T.TensorType("int8", ())("i")
+    out = T.stack([*(T.exp(x[k % 3]) * k for k in range(50)), x.shape[0], i, i * x[0], 7, x.sum()])
+    f = function([x, i], out, backend=backend)
+    for values, n in ((np.array([0.5, -1.0, 2.0]), 3), (np.arange(5.0), -128)):
+        want = [*(np.exp(values[k % 3]) * k for k in range(50)), len(values), n, n * values[0], 7, values.sum()]
+        check(f(values, np.int8(n)), np.array(want), 4)
+        check(evaluate(out, {x: values, i: np.int8(n)}), np.array(want), 4)
+
+
 def test_what_repeat_and_tile_refuse() -> None:
     x = T.dmatrix("x")
     with pytest.raises(TypeError, match="takes one number for all elements"):

@@ -241,7 +241,7 @@ class LlvmExecutable:
 
     def _call(self, call: Callback, frame: Any, memories: dict[int, Any]) -> None:
         """Compute a node in Python."""
-        operands = [self._operand(x, frame, memories) for x in call.node.inputs]
+        operands = [x.data if isinstance(x, Constant) else self._array(frame, memories, x) for x in call.operands]
         try:
             with np.errstate(all="ignore"):
                 results = performer(call.node)(*operands)
@@ -251,12 +251,6 @@ class LlvmExecutable:
             raise explained(error, call.node, operands) from error
         for place, result in zip(call.places, results, strict=True):
             self._fill(frame, memories, place, result)
-
-    def _operand(self, x: Variable, frame: Any, memories: dict[int, Any]) -> Any:
-        if isinstance(x, Constant):
-            return x.data
-        shape = self.plan.shape(x)
-        return np.asarray(self._array(frame, memories, self._layout.place(x, shape)))
 
     def _instead(self, step: Step, frame: Any, values: Sequence[Any]) -> tuple[Any, ...]:
         """What a failed check stands for: another variant, a plan without assumptions, or an error.

@@ -12,7 +12,7 @@ from graphc.backends.llvm.encoder import SCRATCH
 from graphc.backends.llvm.frame import Layout
 from graphc.backends.llvm.program import Place
 from graphc.graph.predicates import Predicate
-from graphc.graph.variable import Apply, Variable
+from graphc.graph.variable import Apply, Constant, Variable
 from graphc.kernels.launch import InShares, Launch
 from graphc.kernels.plan import Plan
 from graphc.kernels.steps import Call, Key, Pick, Product, Step
@@ -21,9 +21,10 @@ from graphc.ops.shape import ShapeOf
 
 @dataclass(frozen=True)
 class Callback:
-    """A node that Python computes, where its results are described, and under which condition."""
+    """A node that Python computes, where its operands and results are described, and under which condition."""
 
     node: Apply
+    operands: tuple[Place | Constant, ...]
     places: tuple[Place, ...]
     when: Predicate
 
@@ -55,7 +56,8 @@ def partition(plan: Plan, layout: Layout) -> list[Part]:
         part = parts[-1]
         if isinstance(step, Call):
             places = [Place(out.dtype, layout.slot(out), layout.dimensions(out)) for out in step.node.outputs]
-            part.callback = Callback(step.node, tuple(places), when)
+            operands = [x if isinstance(x, Constant) else layout.place(x, plan.shape(x)) for x in step.node.inputs]
+            part.callback = Callback(step.node, tuple(operands), tuple(places), when)
             parts.append(Part())
             pending = set()
             continue
