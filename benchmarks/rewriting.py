@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -22,7 +23,7 @@ def steps(f: Any) -> int:
 def rows() -> list[Row]:
     """As written (``numerics="ieee"``) beside rewritten, and the time rewriting takes for a long chain."""
     x, y, start = moons_data()
-    work = {
+    work: dict[str, Callable[[Any], Any]] = {
         "AND step": lambda options: (and_function(graphc, T, T.grad, options), (X_AND, T_AND)),
         "moons network step": lambda options: (moons_function(start, len(y), options), (x, y)),
     }

@@ -79,16 +79,16 @@ def and_jax() -> Call:
         a = 1 / (1 + jnp.exp(-(x @ w + b)))
         return -(target * jnp.log(a) + (1 - target) * jnp.log(1 - a)).sum(), a
 
-    @jax.jit
     def step(parameters: Any, x: Any, target: Any) -> Any:
         (value, a), (dw, db) = jax.value_and_grad(cost, has_aux=True)(parameters, x, target)
         w, b = parameters
         return a, value, (w - 0.01 * dw, b - 0.01 * db)
 
+    compiled = jax.jit(step)
     state = [(jnp.array([0.84, 0.76]), jnp.array(1.0))]
 
     def run() -> Any:
-        a, value, state[0] = step(state[0], X_AND, T_AND)
+        a, value, state[0] = compiled(state[0], X_AND, T_AND)
         return jax.block_until_ready((a, value, state[0]))
 
     return run

@@ -79,7 +79,7 @@ def main() -> None:
     out, rows = Path(os.environ["OUT"]), Path(os.environ["ROWS"])
     measured = rows_of(rows, "bench-*.json")
     tests = lines_of(out / "tests.log")
-    record = {
+    record: dict[str, Any] = {
         "commit": os.environ["COMMIT"],
         "date": os.environ["DATE"],
         "gpu": os.environ["GPU"],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, overload
 
 from graphc import dtypes
 from graphc.graph.op import Gradient, Op, as_variables, refuse, zero
@@ -13,6 +13,9 @@ from graphc.graph.variable import Apply, Variable, as_variable
 from graphc.ops.broadcasting import zeros_like
 from graphc.ops.conversion import cast
 from graphc.ops.declare import function
+
+# Branches of several expressions.
+Listed = list[Any] | tuple[Any, ...]
 
 
 class IfElse(Op):
@@ -76,7 +79,7 @@ class IfElse(Op):
             if not isinstance(g, Variable):
                 return g
             nothing = zeros_like(x, g.dtype)
-            return ifelse(condition, g, nothing) if taken else ifelse(condition, nothing, g)  # type: ignore[return-value]
+            return ifelse(condition, g, nothing) if taken else ifelse(condition, nothing, g)
 
         return [
             zero,
@@ -92,6 +95,10 @@ def _equal(n: Size, m: Size) -> bool:
     return n is m or (isinstance(n, int) and isinstance(m, int) and n == m)
 
 
+@overload
+def ifelse(condition: Any, then_branch: Listed, else_branch: Listed, name: str | None = None) -> list[Variable]: ...
+@overload
+def ifelse(condition: Any, then_branch: Any, else_branch: Any, name: str | None = None) -> Variable: ...
 @function
 def ifelse(condition: Any, then_branch: Any, else_branch: Any, name: str | None = None) -> Variable | list[Variable]:
     """`then_branch` if the scalar `condition` is not zero, else `else_branch`; only the chosen one is computed.
