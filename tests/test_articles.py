@@ -308,6 +308,7 @@ def test_picture_of_forward_prop() -> None:
     svg = theano.printing.pydotprint(
         network.forward_prop, var_with_name_simple=True, compact=True, return_image=True, format="svg"
     )
+    assert svg is not None
     assert svg.startswith("<svg")
     for label in ("X", "W1", "b1", "W2", "b2", hidden_node(network), "0 TensorType(float64, matrix)"):
         assert f">{label}<" in svg

@@ -188,7 +188,7 @@ def shapes(dtype: str, ndim: int) -> list[tuple[int, ...]]:
     """Shapes of every size class."""
     if ndim == 0:
         return [()] * len(LAYOUTS)
-    around = {1: [()], 2: [(3,)], 3: [(2, 3)]}[ndim]
+    around: list[tuple[int, ...]] = [{1: (), 2: (3,), 3: (2, 3)}[ndim]]
     found = [(*others, n) for others in around for n in sizes(dtype)]
     if ndim > 1:
         found += [(n, *others) for others in around for n in sizes(dtype)]

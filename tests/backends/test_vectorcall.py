@@ -25,12 +25,15 @@ class Answer(Callee):
         return "python", len(args)
 
 
-@ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.py_object, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p)
 def answer(self: Any, args: int, count: int, names: int) -> Any:
     return self._context, count & COUNT
 
 
-ADDRESS = ctypes.cast(answer, ctypes.c_void_p).value or 0
+VECTORCALL = ctypes.PYFUNCTYPE(
+    ctypes.py_object, ctypes.py_object, ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p
+)
+ANSWER = VECTORCALL(answer)
+ADDRESS = ctypes.cast(ANSWER, ctypes.c_void_p).value or 0
 
 
 def test_calls_go_to_the_function_and_back() -> None:

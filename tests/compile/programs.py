@@ -97,7 +97,7 @@ def fails(error: BaseException) -> Calls:
 def same_bits(a: Any, b: Any) -> bool:
     """Equal in dtype, shape and bytes, so that nan equals nan and -0.0 is not 0.0."""
     a, b = np.asarray(a), np.asarray(b)
-    return a.dtype == b.dtype and a.shape == b.shape and a.tobytes() == b.tobytes()
+    return bool(a.dtype == b.dtype) and a.shape == b.shape and a.tobytes() == b.tobytes()
 
 
 def names(variables: list[Variable]) -> list[str | None]:

@@ -14,8 +14,8 @@ from graphc.ifelse import ifelse
 from tests.compile.programs import Doubled, Sloppy, Twins
 
 X, V, S, C = T.dmatrix("x"), T.dvector("v"), T.dscalar("s"), T.dscalar("c")
-K = T.constant(np.arange(6.0).reshape(2, 3), name="k")
-K0 = T.constant(np.float64(3.0))
+K: Any = T.constant(np.arange(6.0).reshape(2, 3), name="k")
+K0: Any = T.constant(np.float64(3.0))
 KX = np.arange(6.0).reshape(2, 3)
 
 # Expressions of X, V, S, W (shared matrix), U (shared scalar) and C that are views, or look as if they were.

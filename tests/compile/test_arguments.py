@@ -106,7 +106,7 @@ LISTS: list[tuple[str, Any, str]] = [
     ("float64", [True, False], "y"),
     ("float64", [], "y"),
     ("float64", range(3), "y"),
-    ("float64", memoryview(np.ones(2)), "y"),
+    ("float64", np.ones(2).data, "y"),
     ("float64", np.ma.array([1.0, 2.0]), "y"),
     ("float64", np.array([1.0, 2.0], ">f8"), "y"),
     ("float64", np.arange(6.0)[::2], "y"),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ def compatible(*shapes: tuple[int, ...]) -> bool:
 def summed_to(g: np.ndarray[Any, Any], shape: tuple[int, ...]) -> np.ndarray[Any, Any]:
     """The gradient of a broadcast operand: `g` summed over the axes along which it was repeated."""
     g = g.sum(axis=tuple(range(g.ndim - len(shape))))
-    return g.sum(axis=tuple(i for i, n in enumerate(shape) if n == 1), keepdims=True)
+    return np.asarray(g.sum(axis=tuple(i for i, n in enumerate(shape) if n == 1), keepdims=True))
 
 
 def of(shape: tuple[int, ...], seed: int) -> np.ndarray[Any, Any]:
@@ -51,7 +52,8 @@ def test_every_pair_of_shapes(ranks: tuple[int, int]) -> None:
     for a, b in pairs:
         xv, yv = of(a, 1), of(b, 2)
         if not compatible(a, b):
-            for g in (f, lambda p, q: df(p, q, p + 0 if p.ndim >= q.ndim else q + 0)):
+            derivative: Callable[..., Any] = lambda p, q: df(p, q, p + 0 if p.ndim >= q.ndim else q + 0)
+            for g in (f, derivative):
                 with pytest.raises(ShapeError) as caught:
                     g(xv, yv)
                 text = str(caught.value)
@@ -240,7 +242,8 @@ def test_an_update_that_grows_its_variable_through_a_1() -> None:
 
 
 def masked(x: Variable, y: Variable) -> Variable:
-    return x[x > 0] + y
+    out: Variable = x[x > 0] + y
+    return out
 
 
 @pytest.mark.parametrize("kept", [0, 1, 3])

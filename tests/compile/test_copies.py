@@ -8,6 +8,7 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +17,24 @@ import pytest
 
 import graphc.tensor as T
 from graphc import Function, In, Variable, debugprint, function, grad, pp, shared
+from graphc.graph.shared import SharedVariable
 from graphc.graph.traverse import leaves
 from graphc.ifelse import ifelse
 from tests.compile.programs import Doubled
 
 ROOT = Path(__file__).parents[2]
 
+
+def pickled(protocol: int, x: Any) -> Any:
+    """What comes out of a pickle."""
+    return pickle.loads(pickle.dumps(x, protocol))
+
+
 THROUGH: dict[str, Callable[[Any], Any]] = {
     "deepcopy": copy.deepcopy,
-    **{f"pickle {n}": lambda x, n=n: pickle.loads(pickle.dumps(x, n)) for n in range(2, pickle.HIGHEST_PROTOCOL + 1)},
+    **{f"pickle {n}": partial(pickled, n) for n in range(2, pickle.HIGHEST_PROTOCOL + 1)},
 }
-FUNCTIONS = {"copy": copy.copy, "f.copy()": lambda f: f.copy(), **THROUGH}
+FUNCTIONS: dict[str, Callable[[Any], Any]] = {"copy": copy.copy, "f.copy()": lambda f: f.copy(), **THROUGH}
 
 
 # ---- variables ----
@@ -45,11 +53,13 @@ def test_a_variable(way: str) -> None:
     twin = THROUGH[way](out)
     assert pp(twin) == pp(out)
     assert debugprint(twin, file="str") == debugprint(out, file="str")
+    assert out.owner is not None
     assert twin.owner.site == out.owner.site
     assert twin.type == out.type
     x2, w2 = (next(v for v in leaves([twin]) if v.name == name) for name in "xw")
     value = np.array([[1.0, 2.0], [3.0, 4.0], [-1.0, 0.0]])
     assert function([x2], twin)(value) == function([x], out)(value)
+    assert isinstance(w2, SharedVariable)
     w2.set_value(np.zeros(2))
     assert w.get_value().tolist() == [1.0, 1.0], "the copy has a value of its own"
 
@@ -78,7 +88,7 @@ def test_leaves(way: str) -> None:
         twin = THROUGH[way](x)
         assert (type(twin), twin.type, twin.name) == (type(x), x.type, x.name)
         assert twin is not x
-    k = T.constant(np.array([[1, 2], [3, 4]]), name="k")
+    k: Any = T.constant(np.array([[1, 2], [3, 4]]), name="k")
     twin = THROUGH[way](k)
     assert isinstance(twin.data, np.ndarray)
     assert twin.data.tolist() == k.data.tolist()
@@ -91,10 +101,10 @@ def test_a_shared_variable(way: str) -> None:
     s.default_update = s * 2
     twin = THROUGH[way](s)
     assert (twin.name, twin.type, twin.strict) == ("s", s.type, True)
-    assert leaves([twin.default_update])[0] is twin
     function([], twin)()
     assert twin.get_value().tolist() == [0.0, 2.0, 4.0]
     assert s.get_value().tolist() == [0.0, 1.0, 2.0]
+    assert leaves([twin.default_update])[0] is twin
 
 
 @pytest.mark.parametrize("way", THROUGH)
@@ -185,7 +195,7 @@ def test_options_of_a_function_are_kept(way: str) -> None:
     strict = THROUGH[way](function([In(x, strict=True)], x))
     with pytest.raises(TypeError, match="strict"):
         strict(0.5)
-    options = {"numerics": "ieee", "matmul_precision": "tf32"}
+    options: dict[str, Any] = {"numerics": "ieee", "matmul_precision": "tf32"}
     named = THROUGH[way](function([In(x, name="other")], [x], profile=True, **options))
     assert named(other=1)[0] == 1.0
     assert {key: getattr(named, key) for key in options} == options
@@ -287,5 +297,5 @@ def test_copy_refuses() -> None:
     with pytest.raises(TypeError, match="another type"):
         f.copy(swap={w: shared(np.ones(2, "float32"), "single")})
     with pytest.raises(TypeError, match="shared variable"):
-        f.copy(swap={w: T.dvector("v")})  # type: ignore[dict-item]
+        f.copy(swap={w: T.dvector("v")})
     assert f([1.0, 1.0])["w"].tolist() == [1.0, 2.0]

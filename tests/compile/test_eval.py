@@ -126,7 +126,7 @@ def test_missing_value() -> None:
     with pytest.raises(MissingInputError, match=rf"y has no value(.|\n)*{HERE}"):
         (x + y).eval({x: 1})
     with pytest.raises(TypeError, match="takes a dictionary"):
-        (x + y).eval([1, 2])  # type: ignore[arg-type]
+        (x + y).eval([1, 2])
     with pytest.raises(TypeError, match="bad argument"):
         (x + 1).eval({x: "one"})
 

@@ -270,7 +270,11 @@ def test_nested_branches_and_their_guards() -> None:
 
 def test_the_branch_not_taken_does_not_run() -> None:
     calls: list[str] = []
-    spy = [Calls(lambda v, name=name: calls.append(name)) for name in ("then", "else")]
+
+    def noting(name: str) -> Calls:
+        return Calls(lambda v: calls.append(name))
+
+    spy = [noting("then"), noting("else")]
     c, x = T.dscalar("c"), T.dvector("x")
     f = function([c, x], ifelse(c > 0, spy[0](x) * 2, spy[1](x) * 3))
     assert f(1, [1.0]).tolist() == [2.0]

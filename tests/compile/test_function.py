@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ def test_one_output_is_an_array() -> None:
     assert out == 6.0
 
 
-OUTPUTS = {
+OUTPUTS: dict[str, tuple[Callable[[Any], Any], Any]] = {
     "omitted": (lambda x: (), []),
     "None": (lambda x: (None,), []),
     "empty list": (lambda x: ([],), []),
@@ -57,7 +58,8 @@ OUTPUTS = {
 def test_form_of_the_outputs(form: str) -> None:
     x = T.dscalar("x")
     outputs, expected = OUTPUTS[form]
-    result = function([x], *outputs(x), on_unused_input="ignore")(2)
+    options: dict[str, Any] = {"on_unused_input": "ignore"}
+    result = function([x], *outputs(x), **options)(2)
     assert type(result) is type(expected)
     assert result == expected
     if isinstance(expected, dict):
@@ -252,14 +254,14 @@ def test_what_counts_as_used(used_by: str) -> None:
 
     x, s = T.dvector("x"), shared(np.zeros(3))
     y = T.dscalar("y")
-    made = {
+    made: dict[str, Callable[[], Any]] = {
         "output": lambda: function([x], x),
         "update": lambda: function([x], updates={s: x}),
         "state": lambda: function([In(y, value=0.0, update=y + 1)]),
         "shape only": lambda: function([x], x.shape[0]),
         "branch": lambda: function([y, x], ifelse(y > 0, x, s)),
-    }[used_by]
-    assert isinstance(made(), Function)
+    }
+    assert isinstance(made[used_by](), Function)
 
 
 # ---- options ----

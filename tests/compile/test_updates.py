@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,7 +12,7 @@ import pytest
 import graphc.tensor as T
 from graphc import In, config, function, shared
 
-FORMS = {
+FORMS: dict[str, Callable[[Any, Any], Any]] = {
     "dict": lambda a, b: {a: b, b: a},
     "ordered dict": lambda a, b: OrderedDict([(a, b), (b, a)]),
     "list of tuples": lambda a, b: [(a, b), (b, a)],
@@ -168,7 +169,7 @@ def test_explicit_update_wins() -> None:
     assert s.get_value() == 100.0
 
 
-NO_DEFAULTS = {
+NO_DEFAULTS: dict[str, tuple[Callable[[Any, Any], Any], tuple[float, float]]] = {
     "False": (lambda a, b: False, (1.0, 1.0)),
     "True": (lambda a, b: True, (0.0, 0.0)),
     "list": (lambda a, b: [a], (0.0, 1.0)),

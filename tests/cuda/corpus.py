@@ -7,7 +7,7 @@ check, are run by kernels that were mapped for large ones.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field, replace
 from functools import cache, lru_cache
@@ -215,7 +215,7 @@ def _calls(program: Program, sizes: Sizes, bad: bool) -> tuple[Call, ...]:
     return tuple(found)
 
 
-def calls(program: Program, bad: bool = False, **sizes: int) -> tuple[Call, ...]:
+def calls(program: Program, bad: bool = False, /, **sizes: int) -> tuple[Call, ...]:
     """The kernel calls of a program, as the interpreter runs them; bad: with indices just out of bounds."""
     all_sizes = sizes_of(program, **sizes)
     return _calls(program, tuple(all_sizes.items()), bad) if fits(program, all_sizes) else ()
@@ -229,8 +229,8 @@ def mapping(way: Way, sizes: Mapping[str, int]) -> Iterator[None]:
     def mapped(kernel: Kernel, size_of: Any, alone: bool = False) -> map_gpu.Mapped:
         return map_gpu.mapped(kernel, lambda n: larger.get(size_of(n), size_of(n)), alone)
 
-    of_mapping = {name: value for name, value in way.constants.items() if hasattr(map_gpu, name)}
-    others = {name: value for name, value in way.constants.items() if name not in of_mapping}
+    of_mapping: dict[str, Any] = {name: value for name, value in way.constants.items() if hasattr(map_gpu, name)}
+    others: dict[str, Any] = {name: value for name, value in way.constants.items() if name not in of_mapping}
     with (
         mock.patch.multiple(launches, mapped=mapped, BLOCKS=BLOCKS, **others),
         mock.patch.multiple(map_gpu, **of_mapping) if of_mapping else nullcontext(),
@@ -287,7 +287,7 @@ def handmade_call(name: str, n: int, m: int) -> Call:
     return Call(f"{name} n={n} m={m}", kernel, (n, m), (), before, after, tuple(outputs))
 
 
-def sequels(program: Program, way: Way, bad: bool = False, **sizes: int) -> list[tuple[Call, Sequel]]:
+def sequels(program: Program, way: Way, bad: bool = False, /, **sizes: int) -> list[tuple[Call, Sequel]]:
     """The calls of a program with the launches they become."""
     found = calls(program, bad, **sizes)
     return [(call, sequel_of(call, way, **sizes_of(program, **sizes))) for call in found]
@@ -301,7 +301,7 @@ def sequel_of(call: Call, way: Way, **sizes: int) -> Sequel:
 
 
 def scripts(
-    program: Program, way: Way = PLAIN, bad: bool = False, **sizes: int
+    program: Program, way: Way = PLAIN, bad: bool = False, /, **sizes: int
 ) -> list[tuple[Script, dict[str, Prepared]]]:
     """The calls of a program as scripts, with their kernels by name."""
     made = [script(call, sequel) for call, sequel in sequels(program, way, bad, **sizes)]
@@ -329,24 +329,25 @@ def script(call: Call, sequel: Sequel) -> tuple[Script, dict[str, Prepared]]:
             wanted[numbers[a]] = end
     for s, value in zip(kernel.scalars, call.scalars, strict=True):
         numbers[s] = add(np.asarray(value, s.dtype))
-    for i, o in enumerate((*kernel.outputs, *sequel.kept)):
+    handed_on: list[Memory | Value] = [*kernel.outputs, *sequel.kept]
+    for i, o in enumerate(handed_on):
         numbers[o] = add(garbage(o, dict(zip(kernel.sizes, call.sizes, strict=True))))
         if i < len(call.outputs):
             wanted[numbers[o]] = np.asarray(call.outputs[i], o.dtype)
     live = [launch for launch in sequel.launches if not does_nothing(launch, size_of)]
-    arguments = []
+    machine: dict[str, Callable[[Prepared], int]] = {
+        "error": lambda launch: error,
+        "parts": lambda launch: add(np.full(launch.totals * launch.grid, np.nan)),
+        "ticket": lambda launch: add(np.zeros((), "uint32")),
+        "rows": lambda launch: add(np.full(math.ceil(launch.row_bytes), 0xFF, "uint8")),
+    }
+    arguments: list[tuple[tuple[str, int], ...]] = []
     for launch in live:
         own = launch.kernel.kernel
-        machine = {
-            "error": lambda: error,
-            "parts": lambda launch=launch: add(np.full(launch.totals * launch.grid, np.nan)),
-            "ticket": lambda: add(np.zeros((), "uint32")),
-            "rows": lambda launch=launch: add(np.full(math.ceil(launch.row_bytes), 0xFF, "uint8")),
-        }
         given = [("size", size_of(n)) for n in own.sizes]
         given += [("buffer", numbers[x]) for x in (*own.scalars, *own.arrays, *own.outputs)]
         for extra in launch.extras:
-            given.append(("buffer", machine[extra]()))
+            given.append(("buffer", machine[extra](launch)))
             if extra == "ticket":
                 wanted[given[-1][1]] = np.zeros((), "uint32")  # as it was, for the next call
         arguments.append(tuple(given))
@@ -358,14 +359,14 @@ def script(call: Call, sequel: Sequel) -> tuple[Script, dict[str, Prepared]]:
         kernels[name] = whole
         steps.append(Step(name, 1, ALONE, tuple(chain.from_iterable(arguments))))
     else:
-        for launch, given in zip(live, arguments, strict=True):
+        for launch, of_launch in zip(live, arguments, strict=True):
             name = Programs.name(launch)
             kernels[name] = launch
-            steps.append(Step(name, launch.grid, launch.kernel.block, given))
+            steps.append(Step(name, launch.grid, launch.kernel.block, of_launch))
     most = max((a.size for a in call.before), default=1)
     exact = all(is_exact(launch) for launch in sequel.launches)
-    end = None if call.after is None else wanted
-    return Script(call.what, tuple(steps), tuple(buffers), end, error, 64 + most, exact), kernels
+    checked = None if call.after is None else wanted
+    return Script(call.what, tuple(steps), tuple(buffers), checked, error, 64 + most, exact), kernels
 
 
 def is_exact(launch: Prepared) -> bool:

@@ -247,12 +247,14 @@ class DeviceArray:
     @property
     def shape(self) -> tuple[int, ...]:
         """The sizes."""
-        return self.memory.shape
+        shape: tuple[int, ...] = self.memory.shape
+        return shape
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The dtype."""
-        return self.memory.dtype
+        dtype: np.dtype[Any] = self.memory.dtype
+        return dtype
 
     @property
     def ndim(self) -> int:

@@ -12,7 +12,7 @@ import numpy as np
 from graphc.backends.cupy.functions import translation_unit
 from graphc.backends.cupy.launches import Prepared, Sequel, does_nothing, prepare
 from graphc.kernels.interpret import Refused
-from graphc.kernels.loopir import Kernel
+from graphc.kernels.loopir import Array, Kernel, Value
 from tests.cuda.host_device import HostDevice
 from tests.cuda.threads import garbage
 
@@ -34,7 +34,8 @@ class Simulator:
             memory[a] = device.asarray(value)
         for s, value in zip(kernel.scalars, scalars, strict=True):
             memory[s] = device.asarray(np.asarray(value, s.dtype))
-        for o in (*kernel.outputs, *sequel.kept):
+        handed_on: list[Array | Value] = [*kernel.outputs, *sequel.kept]
+        for o in handed_on:
             memory[o] = device.asarray(garbage(o, dict(zip(kernel.sizes, map(int, sizes), strict=True))))
         error = device.asarray(np.zeros((), "uint32"))
         run(device, sequel, size_of, memory, error)

@@ -252,7 +252,7 @@ def results(case: str, order: str = "forward") -> tuple[list[bytes], int]:
     rng = np.random.default_rng(1)
     found: list[bytes] = []
     with standing_in(HostDevice(order, late=True)):
-        x, y, i = *T.dmatrices("x", "y"), T.lvector("i")
+        (x, y), i = T.dmatrices("x", "y"), T.lvector("i")
         f = function([x, y, i], build(x, y, i), backend="cupy", on_unused_input="ignore")
         for _ in range(3):
             given = rng.normal(size=(N, N)), rng.normal(size=(M, M)), rng.permutation(N)[:40]

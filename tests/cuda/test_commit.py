@@ -87,7 +87,7 @@ def updated(device: HostDevice, case: str, arguments: str, checked: bool, is_own
     made: list[Any] = []
     for backend in ("numpy", "cupy"):
         w, v = shared(start, "w"), shared(start * 2, "v")
-        x, y, i = *T.dmatrices("x", "y"), T.lvector("i")
+        (x, y), i = T.dmatrices("x", "y"), T.lvector("i")
         updates, _ = CASES[case]
         outputs = [i.sum(), w[i].sum() if checked else w[1].sum()]
         f = function([x, y, i], outputs, updates=updates(w, v, x, y), backend=backend, on_unused_input="ignore")

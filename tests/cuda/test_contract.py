@@ -8,7 +8,7 @@ import inspect
 import re
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -93,7 +93,8 @@ def signature(target: Any) -> inspect.Signature:
     told = re.match(r"\s*[\w.]+\(([^)]*)\)", target.__doc__ or "")
     if told is None:
         return inspect.signature(target)
-    parameters, kind = [], inspect.Parameter.POSITIONAL_OR_KEYWORD
+    parameters: list[inspect.Parameter] = []
+    kind: inspect._ParameterKind = inspect.Parameter.POSITIONAL_OR_KEYWORD
     for text in filter(None, map(str.strip, told[1].split(","))):
         if text in ("*", "self"):
             kind = inspect.Parameter.KEYWORD_ONLY if text == "*" else kind
@@ -324,7 +325,13 @@ def test_a_new_stream_waits_for_the_one_before(machine: Machine, device: CupyDev
 
 def test_another_gpu_is_an_error(machine: Machine, device: CupyDevice) -> None:
     machine.gpu = 1
-    for work in (lambda: launch(device), device.synchronize, device.begin, lambda: device.copy(256, 512, 8)):
+    works: list[Callable[[], Any]] = [
+        lambda: launch(device),
+        device.synchronize,
+        device.begin,
+        lambda: device.copy(256, 512, 8),
+    ]
+    for work in works:
         with pytest.raises(
             BackendError, match=r"GPU 1 is current, and the function was compiled for GPU 0(.|\n)*Device"
         ):
@@ -357,7 +364,7 @@ def test_what_cannot_be_recorded(machine: Machine, device: CupyDevice, monkeypat
     monkeypatch.setattr(nvrtc, "compile", lambda source, arch: nvrtc.Compiled(b"", "", {}))
     device.begin()
     recording = device.end()
-    forbidden = {
+    forbidden: dict[str, Callable[[], Any]] = {
         "allocate memory": lambda: device.allocate(8),
         "allocate pinned memory": lambda: device.pinned(8),
         "wait": device.synchronize,
@@ -378,7 +385,12 @@ def test_what_cannot_be_recorded(machine: Machine, device: CupyDevice, monkeypat
 
 def test_the_architecture(machine: Machine, device: CupyDevice, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[str] = []
-    monkeypatch.setattr(nvrtc, "compile", lambda source, arch: asked.append(arch) or nvrtc.Compiled(b"", "", {}))
+
+    def compiled(source: str, arch: str) -> nvrtc.Compiled:
+        asked.append(arch)
+        return nvrtc.Compiled(b"", "", {})
+
+    monkeypatch.setattr(nvrtc, "compile", compiled)
     device.compile("")
     assert asked == ["sm_90"]
 

@@ -73,7 +73,8 @@ def placed(value: Any, transposed: bool, gap: int) -> tuple[Matrix, Any]:
     laid = value.T if transposed else value
     memory = np.full((laid.shape[0], laid.shape[1] + gap), np.nan, value.dtype)
     memory[:, : laid.shape[1]] = laid
-    return Matrix(memory.ctypes.data, *value.shape, laid.shape[1] + gap, transposed), memory
+    rows, columns = value.shape
+    return Matrix(memory.ctypes.data, rows, columns, laid.shape[1] + gap, transposed), memory
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

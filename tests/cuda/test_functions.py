@@ -98,7 +98,7 @@ def test_a_check_takes_no_node_and_tells_of_its_own_call_only(
                 f(given[0], given[2])
         np.testing.assert_array_equal(w.get_value(), value * count)
         assert executable is None or ("_reference" in vars(executable)) != is_good
-    made = f._latest.executable
+    made: Any = f._latest.executable
     told = [*made._last.instance.commands, *made._last.instance.commits]
     assert arguments == "host" or made.nodes == len(told) == 2, "what checks and what commits"
     assert not any(isinstance(command, Copy) for command in told) or size == 4

@@ -288,6 +288,7 @@ def test_values_for_a_call_into_python_are_waited_for_once(device: Counting) -> 
     f = function([x], [Sum()(T.exp(x), T.sin(x), T.exp(x)), x + 1, x * 2], backend="cupy")
     f([1.0, 2.0])
     before = Counter(device.asked)
-    for found, expected in zip(f([0.0, 1.0]), (2 * np.exp([0, 1]) + np.sin([0, 1]), [1, 2], [0, 2]), strict=True):
+    wanted: list[Any] = [2 * np.exp([0, 1]) + np.sin([0, 1]), [1, 2], [0, 2]]
+    for found, expected in zip(f([0.0, 1.0]), wanted, strict=True):
         np.testing.assert_allclose(found, expected, rtol=1e-12)
     assert device.since(before)["synchronize"] == 2

@@ -102,6 +102,6 @@ def test_kernels_that_no_program_leads_to(name: str, full: bool) -> None:
 
 @pytest.mark.parametrize("name", ["gather", "scatter"])
 def test_checks_fail_and_nothing_beside_the_memory_is_touched(name: str) -> None:
-    played = [(way, *made) for way in WAYS for made in scripts(BY_NAME[name], way, bad=True, n=3, m=5)]
+    played = [(way, *made) for way in WAYS for made in scripts(BY_NAME[name], way, True, n=3, m=5)]
     assert any(made.wanted is None for _, made, _ in played)
     check([(way, made) for way, made, _ in played], {name: k for *_, used in played for name, k in used.items()})

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from graphc.backends.cupy import available, cublas, nvrtc
+from graphc.backends.cupy import cublas, nvrtc
 from graphc.backends.cupy.available import problem
 
 
@@ -124,7 +124,7 @@ def test_a_broken_cupy(here: Installation, monkeypatch: pytest.MonkeyPatch) -> N
     def fail(name: str) -> None:
         raise ImportError("libcudart.so.13: cannot open\nand a page of advice")
 
-    monkeypatch.setattr(available.importlib, "import_module", fail)
+    monkeypatch.setattr(importlib, "import_module", fail)
     said(problem(), "CuPy cannot be imported: libcudart.so.13: cannot open", "--force-reinstall")
 
 

@@ -100,7 +100,7 @@ class Threads(_Interpreter):
 
     # ---- statements ----
 
-    def _block(self, statements: Sequence[GpuStatement]) -> None:  # type: ignore[override]
+    def _block(self, statements: Sequence[GpuStatement]) -> None:
         for s in statements:
             if isinstance(s, Spread):
                 self._spread(s)
@@ -164,7 +164,8 @@ def memory_of(
     kept: Sequence[Array], outputs: Sequence[Value], size_of: Mapping[Size, int]
 ) -> dict[Any, Memory]:
     """Memory for what kernels hand on, full of garbage."""
-    return {x: garbage(x, size_of) for x in (*kept, *outputs)}
+    handed_on: list[Array | Value] = [*kept, *outputs]
+    return {x: garbage(x, size_of) for x in handed_on}
 
 
 def garbage(x: Array | Value, size_of: Mapping[Size, int]) -> Memory:

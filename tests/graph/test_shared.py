@@ -341,7 +341,12 @@ def test_the_child_of_a_fork_has_all_cells() -> None:
     w = shared(1.0)
     cell = w.container
     begun, end = threading.Event(), threading.Event()
-    other = threading.Thread(target=Exclusive([cell]).call, args=(lambda: (begun.set(), end.wait(60)),))
+
+    def wait() -> None:
+        begun.set()
+        end.wait(60)
+
+    other = threading.Thread(target=Exclusive([cell]).call, args=(wait,))
     other.start()
     begun.wait(60)
     child = os.fork()

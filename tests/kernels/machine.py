@@ -174,7 +174,7 @@ class Machine:
 
     def seen(self, view: Any) -> Any:
         memory = self.operand(view.base)
-        added = memory[(..., *[None] * view.dims.count(None))]
+        added = memory[(...,) + (None,) * view.dims.count(None)]
         ones = iter(range(memory.ndim, added.ndim))
         return added.transpose([next(ones) if d is None else d for d in view.dims])
 

@@ -12,8 +12,9 @@ import graphc.tensor as T
 from graphc.backends.cupy import spelling
 from graphc.kernels.drafts import kernel_ops
 from graphc.kernels.epilogue import with_epilogues
+from graphc.kernels.launch import Launch
 from graphc.kernels.plan import Plan, plan
-from graphc.kernels.steps import Launch, Product
+from graphc.kernels.steps import Product
 from graphc.kernels.uses import Uses
 from graphc.ops.matmul import Dot
 from graphc.tensor import nnet

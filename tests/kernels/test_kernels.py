@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -51,14 +52,16 @@ def test_how_kernels_read(program: Program, golden: Any) -> None:
 @pytest.mark.parametrize("program", PROGRAMS, ids=str)
 def test_interpreter_numpy_and_machine_code_agree(program: Program) -> None:
     reference, compiled = program.function("numpy"), program.function("llvm")
-    for sizes in ({}, {"n": 1, "m": 9}, {"n": 4, "m": 17, "k": 1}, {"n": 2, "m": 1}, {"n": 1, "m": 1, "k": 1}):
+    ones = {"n": 1, "m": 1, "k": 1}
+    choices: list[dict[str, int]] = [{}, {"n": 1, "m": 9}, {"n": 4, "m": 17, "k": 1}, {"n": 2, "m": 1}, ones]
+    for sizes in choices:
         values = program.values(**sizes)
         wanted = reference(*values)
         close(compiled(*values), wanted)
         if not sizes:
             for fuses in (True, False):
                 for backwards in (True, False):
-                    run = lambda *given, way=backwards: interpret(*given, backwards=way)
+                    run = partial(interpret, backwards=backwards)
                     close(Machine(plan_of(compiled, fuses), run).run(values), wanted)
 
 

@@ -73,23 +73,23 @@ def sample(dtype: str, shape: tuple[int, ...], random: np.random.Generator) -> A
 
 def _strided(x: Array) -> Array:
     wide = np.zeros([2 * n for n in x.shape], x.dtype)
-    view = wide[(..., *[slice(None, None, 2)] * x.ndim)]
+    view = wide[(slice(None, None, 2),) * x.ndim + (...,)]
     view[...] = x
     return view
 
 
 def _negative(x: Array) -> Array:
-    backwards = (..., *[slice(None, None, -1)] * x.ndim)
-    return x[backwards].copy()[backwards]
+    backwards = (slice(None, None, -1),) * x.ndim + (...,)
+    return np.asarray(x[backwards].copy()[backwards])
 
 
 def _broadcast(x: Array) -> Array:
-    return np.broadcast_to(x[:1], x.shape) if x.ndim and x.size else x
+    return np.asarray(np.broadcast_to(x[:1], x.shape)) if x.ndim and x.size else x
 
 
 def _unaligned(x: Array) -> Array:
     raw = np.zeros(x.nbytes + 1, np.uint8)[1:]
-    view = raw.view(x.dtype).reshape(x.shape)
+    view: Array = raw.view(x.dtype).reshape(x.shape)
     view[...] = x
     return view
 

@@ -245,7 +245,8 @@ def test_an_op_takes_the_dtypes_that_numpy_takes_and_gives_what_it_gives(name: s
 def test_mixed_dtypes_have_the_values_of_numpy(name: str, backend: str) -> None:
     """All pairs of dtypes in one function."""
     random = rng(name, "mixed")
-    outputs, wanted, values = [], [], {}
+    outputs, wanted = [], []
+    values: dict[Variable, Array] = {}
     for left, right in itertools.product(ALL, ALL):
         x, y = tensor(left, 1), tensor(right, 1)
         a, b = sample(left, (5,), random), sample(right, (5,), random)
@@ -366,6 +367,7 @@ FEW = [5e-324, 1e-30, 0.1, 0.5, 1.0, 1.5, 2.0, 3.0, 10.5, 100.0, 745.1, 1e15, 1e
 def points(nin: int, dtype: str) -> list[Array]:
     """Finite real numbers of both signs, as columns for the operands."""
     random = rng(nin, dtype, "points")
+    some: list[Any]
     if dtypes.is_discrete(dtype):
         limits = np.iinfo(dtype)
         some = [0, 1, 2, 3, 7, 12, limits.max, limits.min, limits.min // 2]
@@ -426,7 +428,8 @@ def test_exact_values(name: str, dtype: str, backend: str) -> None:
 
 def _is_real(name: str) -> bool:
     """Whether the exact value of an op on integers is a real number, to be rounded."""
-    return ELEMENTWISE[name](*[tensor("int32", 0)] * ELEMENTWISE[name].nin).dtype.startswith("float")
+    out: Variable = ELEMENTWISE[name](*[tensor("int32", 0)] * ELEMENTWISE[name].nin)
+    return out.dtype.startswith("float")
 
 
 # ---- Python numbers, floatX ----

@@ -106,7 +106,7 @@ def test_large_and_infinite(name: str, backend: str) -> None:
     ]
     x = np.array(rows)
     with mp.workdps(60):
-        want = []
+        want: list[Any] = []
         for row in rows:
             e = [mp.exp(mpmath.mpf(v) - mpmath.mpf(max(row))) for v in row]
             total = mpmath.fsum(e)

@@ -128,7 +128,8 @@ def test_a_symbol_is_no_array() -> None:
     for convert in (np.array, np.asarray, np.ascontiguousarray):
         with pytest.raises(TypeError, match="x is symbolic and has no values"):
             convert(x)
-    for convert in (float, int, complex, operator.index, bool, len):
+    numbers: tuple[Callable[..., Any], ...] = (float, int, complex, operator.index, bool, len)
+    for convert in numbers:
         with pytest.raises(TypeError, match="x"):
             convert(x)
 

@@ -278,28 +278,28 @@ def test_places_of_extrema(dtype: str, backend: str) -> None:
     x = tensor(dtype, 2)
     for name, numpy in POSITIONS.items():
         place = getattr(reduction, name)
-        builds: dict[str, Callable[[Any], Any]] = {
-            "rows": lambda x, place=place: place(x, 1),
-            "columns": lambda x, place=place: place(x, 0, keepdims=True),
-            "all": lambda x, place=place: place(x),
-            "transposed": lambda x, place=place: place(x.T, 1, keepdims=True),
-            "all of the transposed": lambda x, place=place: place(x.T),
-            "expression": lambda x, place=place: place(switch(eq(x, x), x, x), 1),
+        builds: dict[str, Callable[[Any, Any], Any]] = {
+            "rows": lambda place, x: place(x, 1),
+            "columns": lambda place, x: place(x, 0, keepdims=True),
+            "all": lambda place, x: place(x),
+            "transposed": lambda place, x: place(x.T, 1, keepdims=True),
+            "all of the transposed": lambda place, x: place(x.T),
+            "expression": lambda place, x: place(switch(eq(x, x), x, x), 1),
         }
-        wanted: dict[str, Callable[[Any], Any]] = {
-            "rows": lambda x, numpy=numpy: numpy(x, 1),
-            "columns": lambda x, numpy=numpy: numpy(x, 0, keepdims=True),
-            "all": lambda x, numpy=numpy: numpy(x),
-            "transposed": lambda x, numpy=numpy: numpy(x.T, 1, keepdims=True),
-            "all of the transposed": lambda x, numpy=numpy: numpy(x.T),
-            "expression": lambda x, numpy=numpy: numpy(x, 1),
+        wanted: dict[str, Callable[[Any, Any], Any]] = {
+            "rows": lambda numpy, x: numpy(x, 1),
+            "columns": lambda numpy, x: numpy(x, 0, keepdims=True),
+            "all": lambda numpy, x: numpy(x),
+            "transposed": lambda numpy, x: numpy(x.T, 1, keepdims=True),
+            "all of the transposed": lambda numpy, x: numpy(x.T),
+            "expression": lambda numpy, x: numpy(x, 1),
         }
-        f = function([x], {label: build(x) for label, build in builds.items()}, backend=backend)
+        f = function([x], {label: build(place, x) for label, build in builds.items()}, backend=backend)
         for columns in (1, 2, 7, 8, 9, 17, 63, 64, 65, 130, 515):
             for value in _searched(dtype, columns):
                 for label, found in f(value).items():
                     np.testing.assert_array_equal(
-                        found, wanted[label](value), err_msg=f"{name} of {label}, {columns} columns:\n{value}"
+                        found, wanted[label](numpy, value), err_msg=f"{name} of {label}, {columns} columns:\n{value}"
                     )
 
 

@@ -130,7 +130,7 @@ def test_every_elementwise_op_prints_in_every_style(name: str, style: str) -> No
         except TypeError:
             continue  # a logical op of floats
         shown = text.replace("_{", "").replace("}", "")
-        assert all(operand.name in shown for operand in operands)
+        assert all(str(operand.name) in shown for operand in operands)
         return
     pytest.fail(f"{name} takes neither floats nor integers")
 
@@ -241,6 +241,7 @@ class Quoted:
     """A printer as one writes it for Theano."""
 
     def process(self, output: Variable, state: Any) -> str:
+        assert output.owner is not None
         (first, *_) = output.owner.inputs
         return f"<<{state.pprinter.process(first, state)}>>"
 

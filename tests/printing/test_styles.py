@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 import re
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -158,7 +159,7 @@ def test_latex(expression: Variable, math: str, tex: str | None) -> None:
 # ---- Python reads the math style ----
 
 NUMPY: dict[str, Any] = {name: getattr(np, name) for name in dir(np)}
-NUMPY.update({leaf.name: np.asarray(value)[()] for leaf, value in VALUES.items()}, W1=W1.get_value(), abs=abs)
+NUMPY.update({str(leaf.name): np.asarray(value)[()] for leaf, value in VALUES.items()}, W1=W1.get_value(), abs=abs)
 # NumPy has no function of this name.
 NOT_NUMPY = {"softmax", "sigmoid", "set_subtensor", "inc_subtensor"}
 
@@ -198,7 +199,12 @@ BINARY = {
     E.lt: operator.lt,
     E.eq: operator.eq,
 }
-UNARY = {E.neg: operator.neg, E.abs_: operator.abs, exp: np.exp, E.sqr: lambda value: value**2}
+UNARY: dict[Any, Callable[..., Any]] = {
+    E.neg: operator.neg,
+    E.abs_: operator.abs,
+    exp: np.exp,
+    E.sqr: lambda value: value**2,
+}
 
 # A random expression is a pair: its symbol, and its value computed by Python alone.
 Pair = tuple[Any, Any]

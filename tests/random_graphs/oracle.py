@@ -86,7 +86,8 @@ def certain(node: Apply, inputs: list[Array | None], result: Array) -> Array | b
         return True
     if node.op.name not in ARITHMETIC:
         return False
-    return np.logical_and.reduce(np.broadcast_arrays(exact(result), *(exact(v) for v in inputs if v is not None)))
+    parts = np.broadcast_arrays(exact(result), *(exact(v) for v in inputs if v is not None))
+    return np.asarray(np.logical_and.reduce(parts))
 
 
 def noisy(array: Array, rng: np.random.Generator, kept: Array | bool) -> Array:
@@ -236,8 +237,8 @@ class Oracle:
 
 
 def _same(a: Array, b: Array) -> Array:
-    return (a == b) | (np.isnan(a) & np.isnan(b))
+    return np.asarray((a == b) | (np.isnan(a) & np.isnan(b)))
 
 
 def _all_same(runs: list[Array], expected: Array) -> Array:
-    return np.logical_and.reduce([_same(run, expected) for run in runs])
+    return np.asarray(np.logical_and.reduce([_same(run, expected) for run in runs]))

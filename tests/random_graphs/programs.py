@@ -9,6 +9,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -111,6 +112,7 @@ class Builder:
     def array(self, dtype: str, shape: tuple[int, ...], salt: int) -> np.ndarray:
         """Values of one dtype, a function of what was drawn."""
         rng = np.random.default_rng([self.seed, salt])
+        data: np.ndarray[Any, Any]
         if dtype == "bool":
             data = rng.random(shape) < 0.5
         elif dtypes.is_discrete(dtype):
@@ -165,8 +167,9 @@ class Builder:
             x = graphc.shared(arrays[0], name=name)
             program.shared.append(x)
         else:
-            x = T.constant(arrays[0], name=name)
-            arrays = [x.data] * WORLDS
+            constant = T.constant(arrays[0], name=name)
+            assert isinstance(constant, Constant)
+            x, arrays = constant, [constant.data] * WORLDS
         for w, array in enumerate(arrays):
             program.values[w][x] = array
         self.pool.append(x)
@@ -257,7 +260,7 @@ class Builder:
         for _ in range(self.number(1, 3)):
             program.outputs.append(self.pool[-1 - self.number(0, len(self.pool) - 1)])
         for target in program.shared:
-            new = self.find(lambda x, target=target: x.ndim == target.ndim and not dtypes.is_complex(x.dtype))
+            new = self.find(partial(_can_become, target))
             if new is not None and self.chance(80):
                 new = T.cast(new, target.dtype)
                 self.compute(new)
@@ -460,3 +463,8 @@ def programs(draw: Callable[[Any], Any]) -> Program:
 def stable_seed(text: str) -> int:
     """A seed that is a function of the text in every process."""
     return zlib.crc32(text.encode())
+
+
+def _can_become(target: Variable, x: Variable) -> bool:
+    """Whether a new value of a shared variable can be made of `x`."""
+    return x.ndim == target.ndim and not dtypes.is_complex(x.dtype)

@@ -144,7 +144,7 @@ def check_failure(program: Program, f: graphc.Function, world: int, right: Excep
     be used as an index before the reshape fails.
     """
     failing = program.failing[world]
-    kinds = (ShapeError, type(right), *{type(e) for e in failing.values()})
+    kinds: tuple[type[Exception], ...] = (ShapeError, type(right), *{type(e) for e in failing.values()})
     if any(isinstance(x.owner.op, Reshape) for x in failing if x.owner is not None):
         kinds = (*kinds, IndexError)
     raised: Exception | None = None
@@ -235,7 +235,8 @@ def broadcasts(program: Program, world: int, graph: FunctionGraph) -> bool:
     """Whether the sizes of a world break a guard, so that another variant would run."""
     values = dict(zip(graph.inputs, leaf_values(program, world).values(), strict=True))
     for guard in graph.guards:
-        sizes = [n if isinstance(n, int) else int(evaluate(n, values)) for n in (guard.left, guard.right)]
+        sides = [n for n in (guard.left, guard.right) if n is not None]
+        sizes = [n if isinstance(n, int) else int(evaluate(n, values)) for n in sides]
         if sizes[0] != sizes[1]:
             return True
     return False

@@ -78,7 +78,8 @@ def _on_arrays(function: Callable[..., Any], arity: int) -> Callable[..., Any]:
             return NAN
         return function(*arguments)
 
-    return np.frompyfunc(lru_cache(4096)(value), arity, 1)
+    on_arrays: Callable[..., Any] = np.frompyfunc(lru_cache(4096)(value), arity, 1)
+    return on_arrays
 
 
 COMPARISONS = ("lt", "le", "gt", "ge", "eq", "neq")

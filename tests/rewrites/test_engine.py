@@ -57,7 +57,9 @@ def matches(pattern: Any, expression: Variable) -> list[dict[str, Variable]]:
 def test_equal_expressions_are_one_node() -> None:
     x, y = T.dvectors("x", "y")
     g = graph(T.exp(x) + T.exp(x) * y)
-    assert g.intern(T.exp(x)) is g.outputs[0].owner.inputs[0]
+    node = g.outputs[0].owner
+    assert node is not None
+    assert g.intern(T.exp(x)) is node.inputs[0]
     assert len(g.toposort()) == 3
 
 
@@ -168,7 +170,7 @@ def test_a_replacement_is_cast_to_the_dtype_it_replaces() -> None:
     @rule(99, "exact", exp)
     def wider(context: Context, node: Any) -> Variable:
         """exp(x) -> x in float64"""
-        return T.cast(node.inputs[0], "float64")  # type: ignore[no-any-return]
+        return T.cast(node.inputs[0], "float64")
 
     g = graph(T.exp(x))
     out = rewritten(g, table("t", wider))
@@ -199,9 +201,10 @@ def test_a_rule_that_raises_the_rank_is_refused() -> None:
 def test_the_users_line_is_copied_to_what_replaces_a_node() -> None:
     x = T.dvector("x")
     y = T.log(1 + x)  # the line
-    out = rewritten(graph(y), STABILIZE)
-    assert out.owner.site == y.owner.site
-    assert "test_engine.py" in str(out.owner.site)
+    node = rewritten(graph(y), STABILIZE).owner
+    assert node is not None
+    assert node.site == y.owner.site
+    assert "test_engine.py" in str(node.site)
 
 
 # ---- tables and classes ----
@@ -226,7 +229,8 @@ def test_rules_are_tried_in_the_order_of_the_table() -> None:
     first, second = rules(99, "exact", (tanh(X), X + 1)), rules(99, "exact", (tanh(X), X + 2))
     g = graph(T.tanh(x))
     assert rewritten(g, table("t", first, second)) is g.intern(x + 1)
-    assert rewritten(graph(T.tanh(x)), table("t", table("inner", second), first)).owner.inputs[1].data == 2
+    g = graph(T.tanh(x))
+    assert rewritten(g, table("t", table("inner", second), first)) is g.intern(x + 2)
 
 
 def test_a_rule_on_a_class_of_ops_is_tried_on_all_of_them() -> None:
@@ -258,6 +262,7 @@ def test_the_trace_tells_rule_line_before_after_and_class() -> None:
     lines = str(entry).splitlines()
     assert lines[0].startswith("rule 28 [stable] log(add(1, x)) -> log1p(x) (stabilize.py:")
     assert [line.strip() for line in lines[1:]] == ["log(1.0 + x)", "->", "log1p(x)"]
+    assert entry.rule.site is not None
     with open(entry.rule.site.filename, encoding="utf-8") as source:
         line = source.read().splitlines()[entry.rule.site.lineno - 1]
     assert "log1p(x)" in line

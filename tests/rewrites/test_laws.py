@@ -505,7 +505,8 @@ def test_constants_leave_sums(c: float) -> None:
     """23: for constants of moderate size."""
     x = T.dvector("x")
     values = RNG.normal(size=1000) + 3
-    for make in (lambda: (c * x).sum(), lambda: (x / c).sum()):
+    makers: tuple[Callable[[], Any], ...] = (lambda: (c * x).sum(), lambda: (x / c).sum())
+    for make in makers:
         f = graphc.function([x], make(), backend="numpy")
         assert 23 in {applied.rule.number for applied in f.rewrites}
         with mpmath.workprec(200):

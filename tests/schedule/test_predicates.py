@@ -291,7 +291,7 @@ def test_a_thousand_nested_choices(side: str, note: Notes, backend: str) -> None
     _, small = build(250)
     f, large = build(1000)
     assert large < 60 * small + 5, "far from linear"
-    expected = 0.5 if side == "then" else None
+    expected = 0.5
     if side == "then":
         for i in range(1000):
             expected = np.sin(expected + i)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 from graphc.backends.cupy.device import Device
+
+AnyDevice = TypeVar("AnyDevice", bound=Device)
 
 _standing_in: list[Device] = []
 
@@ -28,7 +31,7 @@ def problem() -> str | None:
 
 
 @contextmanager
-def standing_in(device: Device) -> Iterator[Device]:
+def standing_in(device: AnyDevice) -> Iterator[AnyDevice]:
     """Let another device stand for the GPU: the tests run kernels on the CPU."""
     _standing_in.append(device)
     try:

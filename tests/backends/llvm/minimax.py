@@ -11,6 +11,7 @@ from __future__ import annotations
 import struct
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import mpmath as mp
@@ -83,9 +84,12 @@ def rounded(fit: Fit, degree: int, key: str) -> tuple[list[float], Any]:
     def left(x: Any) -> Any:
         return (fit.function(x) - mp.polyval(kept[::-1], x)) / x ** len(kept)
 
+    def scaled(power: int, x: Any) -> Any:
+        return fit.weight(x) * x**power
+
     if key == "float32" and fit.low > 0:
         for power in range(degree + 1):
-            rest = replace(fit, function=left, weight=lambda x, power=power: fit.weight(x) * x**power)
+            rest = replace(fit, function=left, weight=partial(scaled, power))
             kept.append(to_dtype(remez(rest, degree - power)[0][0], key))
     else:
         kept = [to_dtype(coefficient, key) for coefficient in remez(fit, degree)[0]]

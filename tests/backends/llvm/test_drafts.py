@@ -86,7 +86,8 @@ def test_a_draft_is_replaced_while_other_threads_call() -> None:
     x = T.dvector("x")
     f = function([x], T.sin(x) + x.sum(), backend="llvm")
     value = np.linspace(0, 3, 50)
-    expected, wrong = f(value), []
+    expected = f(value)
+    wrong: list[int] = []
 
     def work() -> None:
         wrong.extend(i for i in range(500) if not np.array_equal(f(value), expected))

@@ -7,6 +7,7 @@ import pickle
 import sys
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -278,7 +279,8 @@ def test_memory_is_given_back() -> None:
 
 def test_large_results_are_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(entry._NUMBERS, "kept_bytes", 1000)
-    code = entry.machine_code.__wrapped__(True)
+    uncached: Any = entry.machine_code
+    code = uncached.__wrapped__(True)
     monkeypatch.setattr(native, "machine_code", lambda arrays=True: code)
     f, hybrid = doubling()
     small, large = weakref.ref(f(np.ones(125))), weakref.ref(f(np.ones(126)))
@@ -392,7 +394,7 @@ def test_a_body_that_raises() -> None:
         ["body"],
         PyErr_NoMemory=capi.address(raising),
     )
-    hybrid = through(f, programs.replace(program, body=code["body"], keep=(program, code)))
+    hybrid = through(f, replace(program, body=code["body"], keep=(program, code)))
     value = np.ones(3)
     references = sys.getrefcount(value)
     for _ in range(100):
@@ -407,11 +409,11 @@ def test_results_that_are_too_large() -> None:
     x = T.dvector("x")
     f = function([x], [x + x], backend="numpy")
     program = elementwise([1], [1], DOUBLE)
-    huge = programs.replace(program.results[0], sizes=(1 << 60,))
+    huge = replace(program.results[0], sizes=(1 << 60,))
     for changed in (
-        programs.replace(program, results=(huge,)),
-        programs.replace(program, temporaries=(programs.replace(huge, slot=0),)),
-        programs.replace(program, temporaries=(programs.replace(huge, slot=0, sizes=(1 << 40, 1 << 40)),)),
+        replace(program, results=(huge,)),
+        replace(program, temporaries=(replace(huge, slot=0),)),
+        replace(program, temporaries=(replace(huge, slot=0, sizes=(1 << 40, 1 << 40)),)),
     ):
         hybrid = through(f, changed)
         assert f(np.ones(2))[0].tolist() == [2, 2]

@@ -11,6 +11,7 @@ import sys
 import threading
 import weakref
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ import pytest
 import graphc
 import graphc.tensor as T
 from graphc import function, shared
-from graphc.backends.llvm import capi, native
+from graphc.backends.llvm import capi, entry, native
 from graphc.backends.llvm.native import WAYS
 from graphc.compile.function import Function
 from graphc.errors import ShapeError
@@ -162,7 +163,7 @@ def test_large_work_runs_beside_other_calls() -> None:
         usleep=capi.address(ctypes.CDLL(None).usleep),
         inner=program.body,
     )
-    hybrid = through(f, programs.replace(program, body=code["body"], keep=(program, code)))
+    hybrid = through(f, replace(program, body=code["body"], keep=(program, code)))
     value = np.ones(native.LARGE_BYTES >> 3)
     for i in range(1, 5):
         results: list[float] = []
@@ -224,7 +225,7 @@ def test_dropped_functions_are_freed(way: str) -> None:
     f.extra = f  # type: ignore[attr-defined]
     out = f(np.ones(3))
     call = f.__call__
-    gone = [weakref.ref(f), weakref.ref(hybrid)]
+    gone: list[Callable[[], Any]] = [weakref.ref(f), weakref.ref(hybrid)]
     del f, hybrid
     gc.collect()
     assert call(np.ones(3)).tolist() == [2, 2, 2]  # which keeps all it needs
@@ -259,6 +260,7 @@ def test_a_million_calls_leave_nothing(request: pytest.FixtureRequest) -> None:
     g, _ = adding()
     h, _ = counter()
     x, strided, short = np.ones(3), np.ones(6)[::2], np.ones(2)
+    wrong: tuple[Callable[[], Any], ...] = (lambda: g(x, short), lambda: g(x), lambda: f(None))
 
     def calls(n: int) -> None:
         for _ in range(n):
@@ -269,7 +271,7 @@ def test_a_million_calls_leave_nothing(request: pytest.FixtureRequest) -> None:
         for _ in range(n // 100):
             f(strided)
             g(x, y=x)
-            for bad in (lambda: g(x, short), lambda: g(x), lambda: f(None)):
+            for bad in wrong:
                 with pytest.raises((TypeError, ShapeError)):
                     bad()
 
@@ -328,7 +330,7 @@ def test_the_self_test_notices(field: str) -> None:
 
 
 def test_arrays_that_look_otherwise_are_asked_for_buffers(monkeypatch: pytest.MonkeyPatch) -> None:
-    real = native.machine_code
+    real = entry.machine_code
     monkeypatch.setattr(native, "machine_code", lambda arrays=True: None if arrays else real(False))
     f, hybrid = doubling()
     assert f(np.ones(3)).tolist() == [2, 2, 2]

@@ -83,7 +83,7 @@ def test_a_failure_means_numpy(program: str, monkeypatch: pytest.MonkeyPatch, tm
     assert reason.startswith(f"backend 'llvm' does not work on {platform.system()} riscv64: ")
     assert FAILURES[program] in reason
     assert "\n" not in reason
-    assert base.backend("auto").__name__ == "graphc.backends.numpy"
+    assert base.backend("auto") is base.backend("numpy")
     x = T.dvector("x")
     f = graphc.function([x], T.exp(x) * 2, backend="auto")
     assert f.kernels == []

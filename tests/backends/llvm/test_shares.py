@@ -21,6 +21,7 @@ from graphc import config, function, shared
 from graphc.backends.llvm import capi, support
 from graphc.backends.llvm.crew import processors
 from graphc.backends.llvm.executable import DRAFT_CALLS
+from graphc.backends.llvm.link import link
 from graphc.backends.llvm.target import host
 from graphc.backends.llvm.work import IS_LARGE
 from graphc.graph.variable import Variable
@@ -289,7 +290,7 @@ def _outcome(steps: list[str]) -> int:
     for name, time in times.items():
         sleep = f"%slept = call i32 @usleep(i32 {time})" if time else ""
         text += f"define i32 @{name}(ptr %frame, ptr %slots) {{\n{sleep}\n  ret i32 0\n}}\n"
-    code = support.link(text, host(), list(times), {"usleep": capi.address(usleep)})
+    code = link(text, host(), list(times), {"usleep": capi.address(usleep)})
     words = [word for step in steps for word in (code[step], 0, 0)]
     frame = (ctypes.c_int64 * support.FIRST_FREE)()
     return support.driver(host())(frame, (ctypes.c_int64 * len(words))(*words), len(steps))

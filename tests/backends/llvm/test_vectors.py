@@ -22,6 +22,7 @@ def on_target(f: Function, target: Target) -> LlvmExecutable:
     if target is AVX2 and not host().masked:
         pytest.skip("this processor has no AVX2")
     executable = f._latest.executable
+    assert isinstance(executable, LlvmExecutable)
     return LlvmExecutable(executable.schedule, executable.plan, target)
 
 
