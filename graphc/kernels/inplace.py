@@ -19,9 +19,9 @@ from dataclasses import dataclass, replace
 
 from graphc.graph.predicates import ALWAYS, Choice, Predicate
 from graphc.graph.variable import Constant, Variable
+from graphc.kernels.handover import copy_of
 from graphc.kernels.launch import Launch
-from graphc.kernels.loopir import Accumulate, Load, Loop, Require, Statement, Store
-from graphc.kernels.nests import elementwise, same_place
+from graphc.kernels.loopir import Accumulate, Loop, Require, Statement, Store
 from graphc.kernels.prune import pruned
 from graphc.kernels.steps import Commit, Key, Step, Verify, Weigh, read_by, written_by
 from graphc.ops.shape import ShapeOf
@@ -151,17 +151,7 @@ class _Finder:
         if not key.ndim or self.times[key] > 1 or len(touched) < 2 or any(self.whens[p] for p in touched):
             return None
         first, *others = touched
-        if not self._copies(self.steps[first], old, key):
-            return None
-        return _Update(result, input, first, tuple(others))
-
-    def _copies(self, step: Step, old: Variable, to: Key) -> bool:
-        """Whether a step copies all of an array, as it lies in memory."""
-        if not isinstance(step, Launch) or step.nodes or step.arrays != (old, to):
-            return False
-        loads = [s for s in step.kernel.statements() if isinstance(s, Load)]
-        stores = elementwise(step.kernel)
-        return len(loads) == len(stores) == 1 and same_place(loads[0], stores[0])
+        return _Update(result, input, first, tuple(others)) if copy_of(self.steps[first]) == (old, key) else None
 
     def _does_only(self, position: int, changed: Set[Key], old: Set[Variable]) -> bool:
         """Whether a step only writes what is `changed`, and reads what stays as it is to the end.

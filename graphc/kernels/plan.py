@@ -162,6 +162,7 @@ class _Planner:
         count = len(emitter.steps)
         self._stage(order.late, late, self.choices, set())
         emitter.finish(self.graph.outputs)
+        emitter.hand_over()
         home, made, results = emitter.home, emitter.made, emitter.results
         cut = parted(emitter.steps, emitter.whens, count, home, made, results, self.graph.inputs, self.replaces)
         return Plan(
