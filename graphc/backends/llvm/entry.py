@@ -59,11 +59,8 @@ TABLES: dict[str, tuple[str, ...]] = {
     "input_size": ("slot", "only"),  # the address to fill; the one size that is allowed, or -1
     "cell": ("running",),  # the address in a cell that is involved
     # cell: the address in the cell that is written, or 0; kept: the address of the arrays kept, one, or two that take
-    # turns; stays: whether it may be the array that the cell holds; object, bytes, fresh, in_place, dropped: of the
-    # present call.
-    "result": tuple(
-        "descr ndim itemsize slot sizes sizes_end cell kept turns stays object bytes fresh in_place dropped".split()
-    ),
+    # turns; stays: whether it may be the array that the cell holds; object, bytes, origin, dropped: of the present call.
+    "result": tuple("descr ndim itemsize slot sizes sizes_end cell kept turns stays object bytes origin dropped".split()),
     "temporary": ("itemsize", "slot", "sizes", "sizes_end"),
     "size": ("at",),  # the address of a size
 }
@@ -73,6 +70,9 @@ FLOAT, INT_AS_INT, INT_AS_FLOAT = 1, 2, 4
 
 # Forms of what is returned.
 ONE, LIST, PACKED = 0, 1, 2
+
+# Where the array of a result is from: an earlier call, nowhere, the cell that gets the result.
+KEPT, FRESH, IN_PLACE = 0, 1, 2
 
 # Arrays larger than this are not kept for the next call.
 KEPT_BYTES = 1 << 28
@@ -92,6 +92,9 @@ _NUMBERS: dict[str, int | str] = {
     "FLOAT": FLOAT,
     "INT": INT_AS_INT | INT_AS_FLOAT,
     "INT_AS_FLOAT": INT_AS_FLOAT,
+    "KEPT": KEPT,
+    "FRESH": FRESH,
+    "IN_PLACE": IN_PLACE,
     "ONE": ONE,
     "LIST": LIST,
     "IS_LARGE": IS_LARGE,

@@ -83,9 +83,6 @@ refuse:
 define internal i64 @obtain(ptr %row, i64 %turn, i64 %stay) {
 start:
   %dims = alloca [64 x i64]
-  %may_stay = get i64 %row:result.stays
-  %stays = and i64 %stay, %may_stay
-  %is_staying = icmp ne i64 %stays, 0
   %ndim = get i64 %row:result.ndim
   %itemsize = get i64 %row:result.itemsize
   each %axis of size in %row:result.sizes
@@ -99,12 +96,23 @@ start:
   next %axis
   %all_bytes = phi i64 [0, %axis.start], [%product, %axis.next]
   %kept = call ptr @kept(ptr %row, i64 %turn)
+  %any_stays = icmp ne i64 %stay, 0
+  br i1 %any_stays, label %ask, label %look
+ask:
+  %stays = get i64 %row:result.stays
+  %this_stays = icmp ne i64 %stays, 0
   %cell = get ptr %row:result.cell
-  %place = select i1 %is_staying, ptr %cell, ptr %kept
+  %asked = select i1 %this_stays, ptr %cell, ptr %kept
+  %in_place = select i1 %this_stays, i64 ${IN_PLACE}, i64 ${KEPT}
+  br label %look
+look:
+  %place = phi ptr [%kept, %axis.done], [%asked, %ask]
+  %as = phi i64 [${KEPT}, %axis.done], [%in_place, %ask]
   %old = load ptr, ptr %place
   %is_reusable = call i1 @reusable(ptr %row, ptr %old, ptr %dims)
   br i1 %is_reusable, label %done, label %consider
 consider:
+  %is_staying = icmp eq i64 %as, ${IN_PLACE}
   br i1 %is_staying, label %move, label %create
 move:
   ret i64 -2
@@ -117,11 +125,10 @@ create:
   %failed = icmp eq ptr %new, null
   br i1 %failed, label %refuse, label %done
 done:
-  %object = phi ptr [%old, %axis.done], [%new, %create]
-  %fresh = phi i64 [0, %axis.done], [1, %create]
+  %object = phi ptr [%old, %look], [%new, %create]
+  %origin = phi i64 [%as, %look], [${FRESH}, %create]
   put ptr %object, %row:result.object
-  put i64 %fresh, %row:result.fresh
-  put i64 %stays, %row:result.in_place
+  put i64 %origin, %row:result.origin
   put i64 %all_bytes, %row:result.bytes
   %any_axis = icmp ne i64 %ndim, 0
   br i1 %any_axis, label %point, label %pointed
@@ -176,8 +183,8 @@ start:
   %failed = icmp slt i64 %bytes, 0
   br i1 %failed, label %refuse, label %obtained
 obtained:
-  %in_place = get i64 %row:result.in_place
-  %is_in_place = icmp ne i64 %in_place, 0
+  %origin = get i64 %row:result.origin
+  %is_in_place = icmp eq i64 %origin, ${IN_PLACE}
   %less = sub i64 0, %bytes
   %counted = select i1 %is_in_place, i64 %less, i64 %bytes
   %sum.next = add i64 %sum, %counted
@@ -201,8 +208,8 @@ begin:
   br i1 %others_ran, label %start, label %row.done
 start:
   each %row of result in %context:context.results
-  %in_place = get i64 %row:result.in_place
-  %is_in_place = icmp ne i64 %in_place, 0
+  %origin = get i64 %row:result.origin
+  %is_in_place = icmp eq i64 %origin, ${IN_PLACE}
   br i1 %is_in_place, label %look, label %fine
 look:
   %object = get ptr %row:result.object
@@ -227,8 +234,8 @@ start:
   %is_end = icmp eq ptr %row, %end
   br i1 %is_end, label %row.done, label %look
 look:
-  %fresh = get i64 %row:result.fresh
-  %is_fresh = icmp ne i64 %fresh, 0
+  %origin = get i64 %row:result.origin
+  %is_fresh = icmp eq i64 %origin, ${FRESH}
   br i1 %is_fresh, label %drop, label %dropped
 drop:
   %object = get ptr %row:result.object
@@ -250,16 +257,14 @@ start:
   next %shared
   %turn = get i64 %context:context.turn
   each %row of result in %context:context.results
-  %fresh = get i64 %row:result.fresh
-  %in_place = get i64 %row:result.in_place
-  %fresh_or_not_ours = or i64 %fresh, %in_place
-  %is_owned = icmp ne i64 %fresh_or_not_ours, 0
-  br i1 %is_owned, label %owned, label %take
+  %origin = get i64 %row:result.origin
+  %is_kept = icmp eq i64 %origin, ${KEPT}
+  br i1 %is_kept, label %take, label %owned
 take:
   %kept = call ptr @kept(ptr %row, i64 %turn)
   call void @Py_IncRef(ptr @Py_None)
   store ptr @Py_None, ptr %kept
-  put i64 1, %row:result.fresh
+  put i64 ${FRESH}, %row:result.origin
   br label %owned
 owned:
   next %row
@@ -298,14 +303,13 @@ start:
   each %row of result in %context:context.results
   %item = phi ptr [%items, %row.start], [%item.next, %row.next]
   %object = get ptr %row:result.object
-  %fresh = get i64 %row:result.fresh
-  %is_fresh = icmp ne i64 %fresh, 0
+  %origin = get i64 %row:result.origin
+  %is_fresh = icmp eq i64 %origin, ${FRESH}
   %cell = get ptr %row:result.cell
   %kept = call ptr @kept(ptr %row, i64 %turn)
   %before = load ptr, ptr %kept
   put ptr null, %row:result.dropped
-  %in_place = get i64 %row:result.in_place
-  %is_in_place = icmp ne i64 %in_place, 0
+  %is_in_place = icmp eq i64 %origin, ${IN_PLACE}
   br i1 %is_in_place, label %settled, label %elsewhere
 elsewhere:
   %ndim = get i64 %row:result.ndim
