@@ -121,6 +121,38 @@ def beside(
     return found
 
 
+def table_row(quick: bool = False) -> list[Figure]:
+    """Three rows of a table of 1,000,000 are added to, where they are."""
+    start, i, v = np.zeros((1000 if quick else 1_000_000, 8)), np.array([3, 5, 3]), np.ones((3, 8))
+    w, rows, values = graphc.shared(start), T.lvector("i"), T.dmatrix("v")
+    f = graphc.function([rows, values], [], updates=[(w, T.inc_subtensor(w[rows], values))], **BACKEND)
+    systems = {
+        "graphc": statement("f(i, v)", f=f, i=i, v=v),
+        "numpy": statement("add(w, i, v)", add=np.add.at, w=start, i=i, v=v),
+    }
+    if installed("jax"):
+        systems["jax"] = statement("f()", f=table_jax(start, i, v))
+    seconds = least(systems, rounds=2 if quick else 30)
+    work = "3 rows of 1,000,000x8 added to, float64"
+    return [Figure(work, seconds["graphc"], 1.0, peer, seconds.get(peer)) for peer in ("numpy", "jax")]
+
+
+def table_jax(start: Any, i: Any, v: Any) -> Call:
+    """The same in JAX, which is given the table to write to."""
+    import jax
+
+    jax.config.update("jax_enable_x64", True)
+    step = jax.jit(lambda w, i, v: w.at[i].add(v), donate_argnums=0)
+    state = jax.device_put(start.copy())
+
+    def call() -> Any:
+        nonlocal state
+        state = step(state, i, v)
+        return state.block_until_ready()
+
+    return call
+
+
 # ---- a larger network in float32 ----
 
 
@@ -231,6 +263,7 @@ WORK: list[Callable[[bool], list[Figure]]] = [
     small_call,
     moons_row,
     mlp_row,
+    table_row,
     *bandwidth.WORK,
 ]
 

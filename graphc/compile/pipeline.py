@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from graphc.backends.base import Backend, Executable
@@ -81,12 +81,19 @@ def compile_variant(
         trace += applied
     clock.lap("lower")
     narrate.rules(trace)
-    steps = schedule(lowered, name, matmul_precision)
+    steps = schedule(lowered, name, matmul_precision, _replaced(inputs, signature))
     clock.lap("schedule")
     executable = backend.compile(steps)
     clock.lap("backend")
     narrate.compiled(name, graph, executable, clock.seconds)
     return Variant(ones, built, graph, tuple(trace), executable, clock.seconds)
+
+
+def _replaced(inputs: Sequence[Variable], signature: Signature) -> dict[int, int]:
+    """For each output that is a new value the number of the input that has the old one."""
+    place = {x: i for i, x in enumerate(inputs)}
+    first = len(signature.outputs)
+    return {first + i: place[target] for i, (target, _) in enumerate(signature.updates)}
 
 
 def lowering(backend: Backend) -> Table:

@@ -16,18 +16,14 @@ from graphc.graph.variable import Constant, Variable
 from graphc.kernels.launch import Launch
 from graphc.kernels.loopir import (
     Array,
-    Extent,
-    Kernel,
     Let,
     Load,
-    Loop,
     Number,
-    Position,
     Statement,
     Store,
     Value,
 )  # fmt: skip
-from graphc.kernels.nests import nest_of
+from graphc.kernels.nests import elementwise, same_place
 from graphc.kernels.steps import Product
 from graphc.kernels.uses import Uses
 
@@ -116,25 +112,6 @@ class _Finder:
             return None
         assert isinstance(old, Variable)
         return Addition(number, found.scale, old)
-
-
-def elementwise(kernel: Kernel) -> list[Store]:
-    """What a kernel stores, if it is one nest of loops in which each iteration stores to a place of its own."""
-    *before, last = kernel.body
-    if kernel.outputs or not isinstance(last, Loop) or not all(isinstance(s, Number | Let | Extent) for s in before):
-        return []
-    nest = nest_of(last)
-    if nest.carries or not all(isinstance(s, Load | Let | Number | Extent | Position | Store) for s in nest.body):
-        return []
-    stores = [s for s in nest.body if isinstance(s, Store)]
-    apart = all(len(s.index) == len(nest.axes) and set(s.index) == set(nest.axes) for s in stores)
-    loaded = {s.array for s in nest.body if isinstance(s, Load)}
-    return stores if apart and loaded.isdisjoint(s.array for s in stores) else []
-
-
-def same_place(load: Load, store: Store) -> bool:
-    """Whether a load reads the element that a store writes, if both arrays are the same memory."""
-    return load.index == store.index and load.array.sizes == store.array.sizes
 
 
 class Added(NamedTuple):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 
+from graphc.graph.predicates import Predicate
 from graphc.graph.sizes import Shape, Size
 from graphc.graph.variable import Apply, Constant, Variable
 from graphc.kernels.groups import Decide
@@ -14,6 +15,7 @@ from graphc.kernels.plan import Plan
 from graphc.kernels.steps import (
     Assumed,
     Call,
+    Commit,
     Key,
     NotEmpty,
     Pick,
@@ -22,6 +24,8 @@ from graphc.kernels.steps import (
     SizesEqual,
     Step,
     Undecide,
+    Verify,
+    Weigh,
     Window,
 )
 from graphc.ops.shape import ShapeOf
@@ -61,7 +65,7 @@ class Description:
             owner = buffer.variable.owner
             if owner is None or not isinstance(owner.op, ShapeOf):
                 self.names[buffer.variable] = buffer.name
-        self.kernels: dict[str, int] = {}
+        self.kernels = {text: i for i, text in enumerate(dict.fromkeys(kernel.text for kernel in plan.kernels))}
         """Numbers of the kernels, by their text."""
 
     def _buffers(self) -> list[Buffer]:
@@ -81,7 +85,7 @@ class Description:
         plan = self.plan
         lines = [f"schedule {plan.schedule.name}({', '.join(map(str, plan.schedule.inputs))})"]
         for i, (step, when) in enumerate(zip(plan.steps, plan.whens, strict=True)):
-            condition = f"   if {plan.schedule.condition(when)}" if when else ""
+            condition = f"   if {self.condition(when)}" if when else "   in the commit" if i >= plan.commit else ""
             lines.append(f"{i:5}  {self.step(step)}{condition}")
         lines.append(f"commit  {', '.join(map(self.name, plan.results))}")
         return "\n".join([*lines, *self.memory()])
@@ -95,6 +99,13 @@ class Description:
             f"memory  {short(region.dtype)}{self.shape(self.plan.shape(region))}  {', then '.join(names)}"
             for region, names in users.items()
         ]
+
+    def condition(self, when: Predicate) -> str:
+        """A predicate in words."""
+        made = self.plan.in_place
+        if made is not None and when == ((made.apart, True),):
+            return "not in place"
+        return self.plan.schedule.condition(when)
 
     # ---- names ----
 
@@ -148,19 +159,32 @@ class Description:
             return (
                 f"choose {name} by {self.name(step.choice.condition)}" if isinstance(step, Decide) else f"open {name}"
             )
+        if isinstance(step, Weigh):
+            return f"weigh {', '.join(self._kernel(launch) for launch in step.launches)}"
+        if isinstance(step, Verify):
+            return f"verify {self._kernel(step.of)} ({self._read(step.launch)})"
+        if isinstance(step, Commit):
+            return self._launch(step.launch)
         assert isinstance(step, Pick)
         taken = ", ".join(map(self.name, step.node.inputs[1:]))
         return f"{', '.join(map(self.name, step.node.outputs))} = pick by {self.name(step.node.inputs[0])} of {taken}"
 
+    def _kernel(self, step: Launch) -> str:
+        return f"kernel {self.kernels[step.kernel.text]}"
+
+    def _read(self, step: Launch) -> str:
+        """What a kernel reads."""
+        arrays = zip(step.arrays, step.kernel.arrays, strict=True)
+        written = [key for key, array in arrays if array in step.kernel.written]
+        return ", ".join(map(self.name, dict.fromkeys(k for k in (*step.arrays, *step.scalars) if k not in written)))
+
     def _launch(self, step: Launch) -> str:
-        number = self.kernels.setdefault(step.kernel.text, len(self.kernels))
         written = [
             key for key, array in zip(step.arrays, step.kernel.arrays, strict=True) if array in step.kernel.written
         ]
         made = [
             key for key in (*dict.fromkeys(written), *step.outputs) if not isinstance(key, Memory) or not step.nodes
         ]
-        read = dict.fromkeys(key for key in (*step.arrays, *step.scalars) if key not in written)
         ops = [node.op.text() if hasattr(node.op, "text") else str(node.op) for node in step.nodes] or ["copy"]
         listed = ", ".join(ops[:MOST_NAMES]) + (f" and {len(ops) - MOST_NAMES} more" if len(ops) > MOST_NAMES else "")
-        return f"{', '.join(map(self.name, made))} = kernel {number} ({', '.join(map(self.name, read))}): {listed}"
+        return f"{', '.join(map(self.name, made))} = {self._kernel(step)} ({self._read(step)}): {listed}"

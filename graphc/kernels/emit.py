@@ -13,6 +13,7 @@ from graphc.graph.variable import Apply, Variable
 from graphc.kernels.copies import copied
 from graphc.kernels.drafts import mismatched
 from graphc.kernels.groups import Group
+from graphc.kernels.handover import handed_over
 from graphc.kernels.joining import is_joined, joined
 from graphc.kernels.kept import with_rows
 from graphc.kernels.launch import Memory
@@ -200,6 +201,20 @@ class Emitter:
     def _make(self, x: Variable) -> None:
         self.home[x] = x
         self.made.add(x)
+
+    def hand_over(self) -> None:
+        """Leave out copies of what nobody reads any more."""
+        found = handed_over(self.steps, self.whens, self.home, self.made, set(self.results))
+        if not found:
+            return
+        new: dict[Key, Key] = {}
+        for source, to in found.values():
+            new[to] = new.get(source, source)
+            self.made.discard(to)
+        self.home = {x: new.get(key, key) for x, key in self.home.items()}
+        self.results = [new.get(key, key) for key in self.results]
+        kept = [i for i in range(len(self.steps)) if i not in found]
+        self.steps, self.whens = [self.steps[i] for i in kept], [self.whens[i] for i in kept]
 
     def finish(self, outputs: Iterable[Variable]) -> None:
         """Give every result memory of its own."""

@@ -16,6 +16,7 @@ from graphc.kernels.loopir import (
     Axis,
     Carry,
     Extent,
+    Kernel,
     Let,
     Load,
     Loop,
@@ -194,3 +195,22 @@ def is_sum(nest: Nest) -> bool:
         for carry in loop.carries
         for s in nest.body
     )
+
+
+def elementwise(kernel: Kernel) -> list[Store]:
+    """What a kernel stores, if it is one nest of loops in which each iteration stores to a place of its own."""
+    *before, last = kernel.body
+    if kernel.outputs or not isinstance(last, Loop) or not all(isinstance(s, Number | Let | Extent) for s in before):
+        return []
+    nest = nest_of(last)
+    if nest.carries or not all(isinstance(s, Load | Let | Number | Extent | Position | Store) for s in nest.body):
+        return []
+    stores = [s for s in nest.body if isinstance(s, Store)]
+    apart = all(len(s.index) == len(nest.axes) and set(s.index) == set(nest.axes) for s in stores)
+    loaded = {s.array for s in nest.body if isinstance(s, Load)}
+    return stores if apart and loaded.isdisjoint(s.array for s in stores) else []
+
+
+def same_place(load: Load, store: Store) -> bool:
+    """Whether a load reads the element that a store writes, if both arrays are the same memory."""
+    return load.index == store.index and load.array.sizes == store.array.sizes

@@ -20,12 +20,13 @@ from graphc.kernels.drafts import mismatched
 from graphc.kernels.emit import Emitter
 from graphc.kernels.fuse import Fuser
 from graphc.kernels.groups import Decide, Group, Item, Single
+from graphc.kernels.inplace import InPlace, parted
 from graphc.kernels.launch import Launch
 from graphc.kernels.loopir import Kernel
 from graphc.kernels.order import Order, is_known
 from graphc.kernels.regions import regions
 from graphc.kernels.shapes import Shapes, assuming
-from graphc.kernels.steps import Assumed, Key, SizesEqual, Step, Undecide
+from graphc.kernels.steps import Assumed, Commit, Key, SizesEqual, Step, Undecide
 from graphc.kernels.views import is_window, view, written_into
 from graphc.ops.dimshuffle import DimShuffle
 from graphc.ops.indexing import IncSubtensor
@@ -42,26 +43,31 @@ class Plan:
 
     Attributes
     ----------
-    early: how many of the first steps need no array: they compute sizes and check them.
+    early: how many of the first steps need no array: they compute sizes and check them; commit: how many come before
+    those that run when nothing can fail any more.
     steps: what runs; whens: for each the condition under which it does.
     home: the memory of each array that is in one: its own, or another's for a reshaped array.
     results: for each result of the schedule its memory; a rank-0 result is its variable.
     regions: memories that are used one after the other by arrays of one size: for each memory the one it stands for.
+    in_place: which results may be made where the old values are, if any.
     """
 
     schedule: Schedule
     shapes: Shapes
     early: int
+    commit: int
     steps: tuple[Step, ...]
     whens: tuple[Predicate, ...]
     home: dict[Variable, Key]
     results: tuple[Key, ...]
     regions: dict[Key, Key]
+    in_place: InPlace | None = None
 
     @property
     def kernels(self) -> list[Kernel]:
         """The kernels, in the order they run."""
-        return [step.kernel for step in self.steps if isinstance(step, Launch)]
+        launches = [step.launch if isinstance(step, Commit) else step for step in self.steps]
+        return [step.kernel for step in launches if isinstance(step, Launch)]
 
     @property
     def source(self) -> str:
@@ -82,15 +88,16 @@ def plan(
     windows: bool = True,
     rows: bool = False,
     atomic: bool = False,
+    in_place: bool = False,
 ) -> Plan:
     """The plan of a schedule, given which nodes can be part of a kernel.
 
     fuses: whether several nodes may share a kernel; assumes: whether sizes may be taken to be equal (`Shapes`);
     windows: whether neighbouring rows that must be in memory are used where they are, and not copied; rows: whether
     what is gathered is kept in a row if it is read again (`kept.py`); atomic: whether additions to an index that may
-    repeat can be made at the same time.
+    repeat can be made at the same time; in_place: whether a part of a shared variable may be changed where it is.
     """
-    return _Planner(schedule, fits, fuses, assumes, windows, rows, atomic).run()
+    return _Planner(schedule, fits, fuses, assumes, windows, rows, atomic, in_place).run()
 
 
 def _windows(nodes: Sequence[Apply], outputs: Sequence[Variable], fits: Callable[[Apply], bool]) -> set[Apply]:
@@ -119,7 +126,9 @@ class _Planner:
         has_windows: bool,
         keeps_rows: bool,
         atomic: bool,
+        in_place: bool,
     ) -> None:
+        self.replaces = schedule.replaces if in_place else ()
         self.schedule = schedule
         self.graph: FunctionGraph = schedule.graph
         self.nodes = [s.node for s in schedule.steps if isinstance(s, Compute)]
@@ -153,15 +162,20 @@ class _Planner:
         count = len(emitter.steps)
         self._stage(order.late, late, self.choices, set())
         emitter.finish(self.graph.outputs)
+        emitter.hand_over()
+        home, made, results = emitter.home, emitter.made, emitter.results
+        cut = parted(emitter.steps, emitter.whens, count, home, made, results, self.graph.inputs, self.replaces)
         return Plan(
             self.schedule,
             self.shapes,
-            count,
-            tuple(emitter.steps),
-            tuple(emitter.whens),
-            emitter.home,
-            tuple(emitter.results),
-            regions(emitter.steps, emitter.whens, emitter.home, emitter.made, emitter.results, self.shapes.shape),
+            cut.early,
+            cut.commit,
+            tuple(cut.steps),
+            tuple(cut.whens),
+            home,
+            tuple(results),
+            regions(cut.steps, cut.whens, home, made, results, self.shapes.shape),
+            cut.in_place,
         )
 
     def _see_that_numbers_fit(self) -> None:

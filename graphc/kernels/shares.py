@@ -32,21 +32,40 @@ from graphc.kernels.loopir import (
 from graphc.kernels.nests import ordered
 from graphc.kernels.plan import Plan
 from graphc.kernels.stages import Stage, staged
-from graphc.kernels.steps import Step
+from graphc.kernels.steps import Commit, Step, Verify
 
 
 def in_shares(plan: Plan, threads: int) -> Plan:
     """The same plan for large work, whose rows are there once for each thread."""
-    steps: list[Step] = []
-    whens: list[Predicate] = []
-    early = plan.early
+    pairs: list[tuple[Step, Predicate]] = []
+    early, commit = plan.early, plan.commit
     for i, (step, when) in enumerate(zip(plan.steps, plan.whens, strict=True)):
-        found: list[Step] = list(taken_apart(step, threads)) if isinstance(step, Launch) else [step]
-        steps += found
-        whens += [when] * len(found)
-        if i < plan.early:
-            early += len(found) - 1
-    return replace(plan, steps=tuple(steps), whens=tuple(whens), early=early)
+        if i == plan.early:
+            early = len(pairs)
+        if i == plan.commit:
+            commit = len(pairs)
+        pairs += _in_shares(plan, step, when, threads)
+    steps, whens = [step for step, _ in pairs], [when for _, when in pairs]
+    return replace(plan, steps=tuple(steps), whens=tuple(whens), early=early, commit=commit)
+
+
+def _in_shares(plan: Plan, step: Step, when: Predicate, threads: int) -> list[tuple[Step, Predicate]]:
+    """A step for large work.
+
+    What the commit changes where it is, is little work, and done at once.  What is made apart is done in shares before.
+    """
+    if isinstance(step, Launch):
+        return [(made, when) for made in taken_apart(step, threads)]
+    if plan.in_place is None or not isinstance(step, Verify | Commit):
+        return [(step, when)]
+    here: Predicate = ((plan.in_place.apart, False),)
+    if isinstance(step, Commit):
+        return [(step, here)]
+    apart: Predicate = ((plan.in_place.apart, True),)
+    return [
+        *((made, here) for made in taken_apart(step.launch, threads) if step.launch.kernel.body),
+        *((made, apart) for made in taken_apart(step.of, threads)),
+    ]
 
 
 def taken_apart(launch: Launch, threads: int) -> list[InShares]:

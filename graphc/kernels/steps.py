@@ -12,6 +12,9 @@
     Undecide      a branch has not been chosen yet
     Decide        a branch is chosen (groups.py)
     Pick          the result of the branch that was chosen
+    Weigh         whether new values may be made where the old ones are
+    Verify        the checks of a kernel that is to run in the commit
+    Commit        a kernel that runs in the commit
 
 Values of rank 0 have a place of their own each; arrays live in memories, which go by a `Key`.
 """
@@ -113,8 +116,45 @@ class Pick:
     node: Apply
 
 
+@dataclass(frozen=True)
+class Weigh:
+    """New values are made `apart` from the old ones unless what the commit does, `launches`, is little work."""
+
+    apart: Choice
+    launches: tuple[Launch, ...]
+
+
+@dataclass(frozen=True)
+class Verify:
+    """The checks of a kernel: a `launch` that writes nothing; `of`: the one that the commit runs."""
+
+    launch: Launch
+    of: Launch
+
+
+@dataclass(frozen=True)
+class Commit:
+    """A kernel that runs when nothing can fail any more."""
+
+    launch: Launch
+
+
 Step = (
-    Launch | InShares | Product | Call | SizesEqual | Assumed | SameCount | NotEmpty | Decide | Undecide | Pick | Window
+    Launch
+    | InShares
+    | Product
+    | Call
+    | SizesEqual
+    | Assumed
+    | SameCount
+    | NotEmpty
+    | Decide
+    | Undecide
+    | Pick
+    | Window
+    | Weigh
+    | Verify
+    | Commit
 )
 
 
@@ -122,6 +162,10 @@ def read_by(step: Step) -> list[Key]:
     """The arrays a step reads or writes, and the values of rank 0 it needs."""
     if isinstance(step, Launch):
         return [*step.arrays, *step.scalars, *step.sizes]
+    if isinstance(step, Verify | Commit):
+        return read_by(step.launch)
+    if isinstance(step, Weigh):
+        return [n for launch in step.launches for n in launch.sizes]
     if isinstance(step, Product):
         return [step.x.base, step.y.base, step.node.outputs[0]]
     if isinstance(step, Call | Pick | Window):
@@ -134,4 +178,6 @@ def written_by(step: Step) -> list[Key]:
     if isinstance(step, Launch):
         written = step.kernel.written
         return [*(key for a, key in zip(step.kernel.arrays, step.arrays, strict=True) if a in written), *step.outputs]
+    if isinstance(step, Commit):
+        return written_by(step.launch)
     return list(step.node.outputs) if isinstance(step, Product | Call | Pick | Window) else []

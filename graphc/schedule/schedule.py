@@ -90,7 +90,8 @@ class Schedule:
     inputs: the buffers the caller fills, in order; steps: what runs; results: the buffers that are returned, outputs
     first, then the new values of shared variables; copies: for each result whether it must be copied first, because
     its memory belongs to somebody else; owned: see `owners`; matmul_precision: the least that products of float32 may
-    have, "highest" or "tf32"; transfers: lines about the shared variables that a call takes to its side, `side`.
+    have, "highest" or "tf32"; replaces: for each result the number of the input whose value it replaces, None for what
+    is returned; transfers: lines about the shared variables that a call takes to its side, `side`.
     """
 
     side: ClassVar[Side] = "host"
@@ -105,6 +106,7 @@ class Schedule:
     owned: Mapping[Buffer, tuple[Buffer, ...]]
     matmul_precision: str = field(default="highest", kw_only=True)
     transfers: tuple[str, ...] = field(default=(), kw_only=True)
+    replaces: tuple[int | None, ...] = field(default=(), kw_only=True)
 
     def condition(self, when: Predicate) -> str:
         """A predicate in words."""
@@ -163,9 +165,17 @@ _IDENTIFIER = re.compile(r"[A-Za-z]\w{0,30}", re.ASCII)
 RESERVED: frozenset[str] = frozenset(dir(builtins))
 
 
-def schedule(graph: FunctionGraph, name: str = "function", matmul_precision: str = "highest") -> Schedule:
-    """The schedule of a graph: nodes in an order that respects inputs, choices and guards."""
-    return _Builder(graph, name).build(matmul_precision)
+def schedule(
+    graph: FunctionGraph,
+    name: str = "function",
+    matmul_precision: str = "highest",
+    replaces: Mapping[int, int] | None = None,
+) -> Schedule:
+    """The schedule of a graph: nodes in an order that respects inputs, choices and guards.
+
+    replaces: numbers of outputs that are new values, and of the inputs whose values they replace.
+    """
+    return _Builder(graph, name).build(matmul_precision, replaces or {})
 
 
 class _Builder:
@@ -190,7 +200,7 @@ class _Builder:
             needed = predicates(graph.outputs, [*guarded, *extra])
         return needed
 
-    def build(self, matmul_precision: str) -> Schedule:
+    def build(self, matmul_precision: str, replaces: Mapping[int, int]) -> Schedule:
         inputs = tuple([self._buffer(x, "input") for x in self.graph.inputs])
         for unit in self._units():
             self._emit(unit)
@@ -206,6 +216,7 @@ class _Builder:
             self.choice_names,
             owned,
             matmul_precision=matmul_precision,
+            replaces=tuple(map(replaces.get, range(len(results)))),
         )
 
     # ---- order ----

@@ -10,7 +10,6 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import graphc.tensor as T
-from graphc import shared
 from graphc.backends.llvm import spelling
 from graphc.compile.function import function
 from graphc.evaluator import evaluate
@@ -335,12 +334,3 @@ def test_a_sum_with_and_without_keepdims_is_one_sum() -> None:
         return len(launches(planned("nm", standardised)))
 
     assert passes(keepdims=False) == passes(keepdims=True)
-
-
-@pytest.mark.xfail(strict=True, reason="new values of shared variables are always written to other memory")
-def test_an_update_of_a_few_rows_does_not_copy_the_others() -> None:
-    table, i, rows = shared(np.zeros((50_000, 100))), T.lvector("i"), T.dmatrix("rows")
-    f = function([i, rows], [], updates=[(table, T.inc_subtensor(table[i], rows))], backend="llvm")
-    (variant,) = f.variants.values()
-    made: Plan = variant.executable.plan  # type: ignore[attr-defined]
-    assert len(launches(made)) == 1, str(f.schedule)

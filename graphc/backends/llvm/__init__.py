@@ -17,7 +17,7 @@ from graphc.schedule.schedule import Schedule
 def compile(schedule: Schedule) -> Executable:
     """Make a schedule run.  One that kernels cannot run yet is run by NumPy, and `source` says why."""
     try:
-        return LlvmExecutable(schedule, plan(schedule, kernel_ops(spelling.spells), rows=True))
+        return LlvmExecutable(schedule, plan(schedule, kernel_ops(spelling.spells), rows=True, in_place=True))
     except Unplanned as reason:
         executable = backend("numpy").compile(schedule)
         executable.source = f"# run by NumPy: {reason}\n{executable.source}"  # type: ignore[misc]

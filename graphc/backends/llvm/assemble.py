@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import ctypes
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from graphc.backends.llvm.codes import linked
+from graphc.backends.llvm.commit import step_function
 from graphc.backends.llvm.crew import Unlocked, crew
 from graphc.backends.llvm.encoder import Encoder
 from graphc.backends.llvm.parts import Part
-from graphc.backends.llvm.render import function, module
+from graphc.backends.llvm.render import module
 from graphc.backends.llvm.scalars import Function
 from graphc.backends.llvm.support import (
     BODY_COUNT,
     BODY_TABLE,
+    COMMIT_COUNT,
+    COMMIT_TABLE,
     PROLOGUE_COUNT,
     PROLOGUE_TABLE,
     Direct,
@@ -24,7 +27,7 @@ from graphc.backends.llvm.support import (
 )
 from graphc.backends.llvm.target import Target
 from graphc.kernels.launch import Launch
-from graphc.kernels.steps import Assumed, SizesEqual
+from graphc.kernels.steps import Assumed, Commit, SizesEqual, Verify, Weigh
 
 # A function of no more kernels and statements than these is compiled as one piece of code.
 MOST_INLINED = 6
@@ -59,29 +62,45 @@ def assembled_at_large(parts: Sequence[Part], encoder: Encoder) -> list[Routine]
     return [_tabled(part, encoder, drive) for part in parts]
 
 
-def entries_at_large(
-    routines: Sequence[Routine], frame: Sequence[int], target: Target
-) -> tuple[tuple[int, ...], int, int]:
-    """The same as `entries`, for large work; the second function may be called without Python's lock."""
-    words, prologue, _ = entries(routines, frame, target)
-    return words, prologue, crew.prepare(0)["body_at_large"]
+@dataclass(frozen=True)
+class Entries:
+    """Functions of a frame that run routines: for sizes, for the results, for the commit if there is one, else 0.
+
+    words: the frame before a call.
+    """
+
+    words: tuple[int, ...]
+    prologue: int
+    body: int
+    commit: int = 0
 
 
-def entries(routines: Sequence[Routine], frame: Sequence[int], target: Target) -> tuple[tuple[int, ...], int, int]:
-    """The words of a frame, and two functions of it that run two routines."""
-    prologue, body = routines
-    if prologue.function:
-        return tuple(frame), prologue.function, body.function
+def entries_at_large(routines: Sequence[Routine], frame: Sequence[int], target: Target) -> Entries:
+    """The same as `entries`, for large work; the body may be run without Python's lock."""
+    return replace(entries(routines, frame, target), body=crew.prepare(0)["body_at_large"])
+
+
+def entries(routines: Sequence[Routine], frame: Sequence[int], target: Target) -> Entries:
+    """The functions for two routines, or three."""
+    functions = [routine.function for routine in routines]
+    if all(functions):
+        return Entries(tuple(frame), *functions)
     words = list(frame)
-    words[PROLOGUE_TABLE], words[PROLOGUE_COUNT] = ctypes.addressof(prologue.table), prologue.count
-    words[BODY_TABLE], words[BODY_COUNT] = ctypes.addressof(body.table), body.count
+    for routine, table, count in zip(routines, _TABLES, _COUNTS, strict=False):
+        words[table], words[count] = ctypes.addressof(routine.table), routine.count
     code = support(target)
-    return tuple(words), code["prologue"], code["body"]
+    return Entries(tuple(words), *(code[name] for name in ("prologue", "body", "commit")[: len(routines)]))
+
+
+_TABLES = (PROLOGUE_TABLE, BODY_TABLE, COMMIT_TABLE)
+_COUNTS = (PROLOGUE_COUNT, BODY_COUNT, COMMIT_COUNT)
 
 
 def _are_small(parts: Sequence[Part]) -> bool:
     """Whether all steps go into one piece of code of their own, without a table."""
-    launches = [step for part in parts for step, _ in part.steps if isinstance(step, Launch)]
+    steps = [step for part in parts for step, _ in part.steps]
+    steps = [step.launch if isinstance(step, Verify | Commit) else step for step in steps]
+    launches = [step for step in steps if isinstance(step, Launch)]
     statements = sum(1 for step in launches for _ in step.kernel.statements())
     return len(launches) <= MOST_INLINED and statements <= MOST_STATEMENTS
 
@@ -129,8 +148,8 @@ def _inlined(parts: Sequence[Part], encoder: Encoder) -> list[Routine]:
                 ]  # fmt: skip
             if isinstance(step, SizesEqual | Assumed):
                 lines += _differ(i, *encoder.words(step))
-            elif isinstance(step, Launch):
-                functions.append(function(step.kernel, encoder.target, name, encoder.words(step)))
+            elif isinstance(step, Launch | Weigh | Verify | Commit):
+                functions.append(step_function(step, encoder.target, name, encoder.words(step)))
                 lines.append(f"  %s{i} = call i32 @{name}(ptr %frame)")
             else:
                 made = encoder.encoded(step)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
+from graphc.backends.llvm.commit import Step, identity, step_function
 from graphc.backends.llvm.link import Code, link
-from graphc.backends.llvm.render import module, render
+from graphc.backends.llvm.render import module
 from graphc.backends.llvm.shares import share
 from graphc.backends.llvm.target import Target
 from graphc.kernels.launch import Shared
-from graphc.kernels.loopir import Kernel
 
 # So many pieces of code are kept for functions to come.  Those that are used live as long as who uses them.
 MOST_KEPT = 4000
@@ -20,13 +20,14 @@ _kept: dict[tuple[str, Target], Code] = {}
 _compiling = threading.RLock()  # a signal handler, or a finaliser, may call what must be compiled, too
 
 
-def compiled(kernel: Kernel, target: Target, draft: bool = False) -> Code:
-    """The machine code of a kernel, as the function ``kernel``.  draft: whether a draft will do."""
+def compiled(step: Step, target: Target, draft: bool = False) -> Code:
+    """The machine code of a step with kernels, as the function ``kernel``.  draft: whether a draft will do."""
 
     def make() -> Code:
-        return link(render(kernel, target, "kernel"), target, ["kernel"], draft=draft)
+        text = module([step_function(step, target, "kernel")], target)
+        return link(text, target, ["kernel"], draft=draft)
 
-    return _found((kernel.text, target), make, draft)
+    return _found((identity(step), target), make, draft)
 
 
 def compiled_share(shared: Shared, target: Target) -> Code:

@@ -22,6 +22,7 @@ from graphc.kernels.launch import MANNERS, InShares, Launch, Memory
 from graphc.kernels.plan import Plan
 from graphc.kernels.steps import (
     Assumed,
+    Commit,
     NotEmpty,
     Pick,
     Product,
@@ -29,6 +30,8 @@ from graphc.kernels.steps import (
     SizesEqual,
     Step,
     Undecide,
+    Verify,
+    Weigh,
     Window,
 )
 from graphc.kernels.views import View
@@ -61,6 +64,8 @@ class Encoder:
         self.target = target
         self.kept: list[object] = []
         self._choices: dict[Choice, int] = {}
+        if plan.in_place is not None:
+            self._choices[plan.in_place.apart] = layout.fresh(TAKEN)
 
     def encoded(self, step: Step) -> Encoded:
         """A step with the code it runs."""
@@ -75,8 +80,8 @@ class Encoder:
         """Where the function of a step is, and its name there."""
         if type(step) in _SUPPORTED:
             return support(self.target), _SUPPORTED[type(step)]
-        if isinstance(step, Launch):
-            code, name = compiled(step.kernel, self.target, self.drafts), "kernel"
+        if isinstance(step, Launch | Weigh | Verify | Commit):
+            code, name = compiled(step, self.target, self.drafts), "kernel"
         elif isinstance(step, InShares):
             code, name = compiled_share(step.shared, self.target), "kernel"
         else:
@@ -119,6 +124,11 @@ def _launch(to: Encoder, step: Launch) -> list[int]:
     """The words of a kernel's parameters."""
     sizes = [to.layout.size(n) for n in step.sizes]
     return sizes + [to.layout.slot(x) for x in (*step.scalars, *step.arrays, *step.outputs)]
+
+
+def _weigh(to: Encoder, step: Weigh) -> list[int]:
+    sizes = [to.layout.size(n) for launch in step.launches for n in launch.sizes]
+    return [*sizes, to.choice(step.apart)]
 
 
 def _product(to: Encoder, step: Product) -> list[int]:
@@ -192,6 +202,9 @@ _WORDS: dict[type, Callable[[Encoder, Any], list[int]]] = {
     Decide: _decide,
     Pick: _pick,
     Window: _window,
+    Weigh: _weigh,
+    Verify: lambda to, step: _launch(to, step.launch),
+    Commit: lambda to, step: _launch(to, step.launch),
 }
 
 # The steps whose function is one of `support`.

@@ -79,14 +79,13 @@ memory:
   %unplaced = icmp ne i64 %placed, 0
   br i1 %unplaced, label %out_of_memory, label %results
 results:
-  %result_bytes = call i64 @allocate(ptr %context)
-  %no_results = icmp slt i64 %result_bytes, 0
+  %bytes = call i64 @allocate(ptr %context, i64 %read_bytes)
+  %no_results = icmp slt i64 %bytes, 0
   br i1 %no_results, label %out_of_memory, label %ready
 ready:
   put i64 1, %context:context.busy
   %body = get ptr %context:context.body
   %limit = get i64 %context:context.limit
-  %bytes = add i64 %read_bytes, %result_bytes
   %is_large = icmp sgt i64 %bytes, %limit
   %python = get i64 %context:context.python
   %runs_python = icmp ne i64 %python, 0
@@ -110,7 +109,18 @@ release:
 after:
   %status = phi i32 [%run_status, %run], [%release_status, %release]
   %is_done = icmp eq i32 %status, 0
-  br i1 %is_done, label %finish, label %stopped
+  br i1 %is_done, label %settle, label %stopped
+settle:
+  %committing = get ptr %context:context.commit
+  %is_settled = icmp eq ptr %committing, null
+  br i1 %is_settled, label %finish, label %look_again
+look_again:
+  %is_ours = call i1 @may_change(ptr %context, i1 %others_run)
+  br i1 %is_ours, label %change, label %undo
+change:
+  %commit_status = call i32 %committing(ptr %frame)
+  %is_changed = icmp eq i32 %commit_status, 0
+  br i1 %is_changed, label %finish, label %undo
 stopped:                                          ; by work that proved to be large: as much as this goes there at once
   %is_too_large = icmp eq i32 %status, ${IS_LARGE}
   br i1 %is_too_large, label %learn, label %undo
@@ -141,7 +151,7 @@ pack:
   ret ptr %packed
 
 undo:
-  %instead = phi ptr [%larger, %large], [%known_large, %learn], [null, %stopped]
+  %instead = phi ptr [%larger, %large], [%known_large, %learn], [null, %stopped], [null, %look_again], [null, %change]
   call void @undo(ptr %context, ptr null)
   br i1 %others_run, label %release_read, label %undone
 release_read:

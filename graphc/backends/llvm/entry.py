@@ -7,6 +7,7 @@ result or temporary, so that a new function costs no compilation, and a row cost
     prologue(frame)
     find memory for temporaries and results: new, or that of an earlier call if nobody else holds it
     body(frame)
+    commit(frame), if there is one: it may change the array in a cell where it is, if nobody else holds that
     commit: exchange the arrays in the cells, hand out the results
 
 Whatever is not as expected, it calls `slow`, the function by way of Python, which is always right and knows how to
@@ -36,6 +37,7 @@ from pathlib import Path
 from graphc.backends.llvm import capi
 from graphc.backends.llvm.link import Code, link
 from graphc.backends.llvm.once import once
+from graphc.backends.llvm.support import NOT_TAKEN, TAKEN
 from graphc.backends.llvm.target import host
 from graphc.backends.llvm.work import IS_LARGE
 
@@ -43,10 +45,11 @@ from graphc.backends.llvm.work import IS_LARGE
 TABLES: dict[str, tuple[str, ...]] = {
     # slow, large, finish: what to call instead; limit: of bytes, beyond which work is large; due: the turn in which it
     # is time to finish; python: whether the body runs Python code; count: of arguments, returned: of results; turn: how
-    # many calls there were, and so which kept arrays come next; form, pack: how results are handed out; arena...: where
-    # the array for temporaries is kept, and its memory.
+    # many calls there were, and so which kept arrays come next; form, pack: how results are handed out; commit: what
+    # finishes results, or 0; apart: the address of its word, or 0; stay: whether results may be in the cells' arrays;
+    # arena...: where the array for temporaries is kept, and its memory.
     "context": tuple(
-        """busy slow large limit due finish python frame prologue body count returned turn form pack
+        """busy slow large limit due finish python frame prologue body commit apart stay count returned turn form pack
         arguments arguments_end cells cells_end shared shared_end results results_end temporaries temporaries_end
         arena arena_object arena_base arena_bytes arena_lent""".split()
     ),
@@ -56,8 +59,10 @@ TABLES: dict[str, tuple[str, ...]] = {
     "input_size": ("slot", "only"),  # the address to fill; the one size that is allowed, or -1
     "cell": ("running",),  # the address in a cell that is involved
     # cell: the address in the cell that is written, or 0; kept: the address of the arrays kept, one, or two that take
-    # turns; object, bytes, fresh, dropped: of the present call.
-    "result": tuple("descr ndim itemsize slot sizes sizes_end cell kept turns object bytes fresh dropped".split()),
+    # turns; stays: whether it may be the array that the cell holds; object, bytes, origin, dropped: of this call.
+    "result": tuple(
+        "descr ndim itemsize slot sizes sizes_end cell kept turns stays object bytes origin dropped".split()
+    ),
     "temporary": ("itemsize", "slot", "sizes", "sizes_end"),
     "size": ("at",),  # the address of a size
 }
@@ -67,6 +72,9 @@ FLOAT, INT_AS_INT, INT_AS_FLOAT = 1, 2, 4
 
 # Forms of what is returned.
 ONE, LIST, PACKED = 0, 1, 2
+
+# Where the array of a result is from: an earlier call, nowhere, the cell that gets the result.
+KEPT, FRESH, IN_PLACE = 0, 1, 2
 
 # Arrays larger than this are not kept for the next call.
 KEPT_BYTES = 1 << 28
@@ -86,9 +94,14 @@ _NUMBERS: dict[str, int | str] = {
     "FLOAT": FLOAT,
     "INT": INT_AS_INT | INT_AS_FLOAT,
     "INT_AS_FLOAT": INT_AS_FLOAT,
+    "KEPT": KEPT,
+    "FRESH": FRESH,
+    "IN_PLACE": IN_PLACE,
     "ONE": ONE,
     "LIST": LIST,
     "IS_LARGE": IS_LARGE,
+    "TAKEN": TAKEN,
+    "NOT_TAKEN": NOT_TAKEN,
 }
 
 

@@ -46,6 +46,12 @@ refuse:
   ret i64 -1
 }
 
+; How many there are that hold an object.
+define internal i32 @references(ptr %object) alwaysinline {
+  %references = get i32 %object:object.references
+  ret i32 %references
+}
+
 ; Whether an array can be a result again: nobody else holds it, nor has changed what it is, and it has these sizes.
 define internal i1 @reusable(ptr %row, ptr %old, ptr %dims) alwaysinline {
 start:

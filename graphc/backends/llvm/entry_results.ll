@@ -78,8 +78,9 @@ refuse:
   ret i64 -1
 }
 
-; Find the array for one result: how many bytes it has, or -1.
-define internal i64 @obtain(ptr %row, i64 %turn) {
+; Find the array for one result: how many bytes it has, -1 if there is no memory, or -2 if the array that the cell holds
+; cannot be changed where it is.  stay: whether it is to be, where it may.
+define internal i64 @obtain(ptr %row, i64 %turn, i64 %stay) {
 start:
   %dims = alloca [64 x i64]
   %ndim = get i64 %row:result.ndim
@@ -95,9 +96,26 @@ start:
   next %axis
   %all_bytes = phi i64 [0, %axis.start], [%product, %axis.next]
   %kept = call ptr @kept(ptr %row, i64 %turn)
-  %old = load ptr, ptr %kept
+  %any_stays = icmp ne i64 %stay, 0
+  br i1 %any_stays, label %ask, label %look
+ask:
+  %stays = get i64 %row:result.stays
+  %this_stays = icmp ne i64 %stays, 0
+  %cell = get ptr %row:result.cell
+  %asked = select i1 %this_stays, ptr %cell, ptr %kept
+  %in_place = select i1 %this_stays, i64 ${IN_PLACE}, i64 ${KEPT}
+  br label %look
+look:
+  %place = phi ptr [%kept, %axis.done], [%asked, %ask]
+  %as = phi i64 [${KEPT}, %axis.done], [%in_place, %ask]
+  %old = load ptr, ptr %place
   %is_reusable = call i1 @reusable(ptr %row, ptr %old, ptr %dims)
-  br i1 %is_reusable, label %done, label %create
+  br i1 %is_reusable, label %done, label %consider
+consider:
+  %is_staying = icmp eq i64 %as, ${IN_PLACE}
+  br i1 %is_staying, label %move, label %create
+move:
+  ret i64 -2
 create:
   %descr = get ptr %row:result.descr
   %axes = trunc i64 %ndim to i32
@@ -107,10 +125,10 @@ create:
   %failed = icmp eq ptr %new, null
   br i1 %failed, label %refuse, label %done
 done:
-  %object = phi ptr [%old, %axis.done], [%new, %create]
-  %fresh = phi i64 [0, %axis.done], [1, %create]
+  %object = phi ptr [%old, %look], [%new, %create]
+  %origin = phi i64 [%as, %look], [${FRESH}, %create]
   put ptr %object, %row:result.object
-  put i64 %fresh, %row:result.fresh
+  put i64 %origin, %row:result.origin
   put i64 %all_bytes, %row:result.bytes
   %any_axis = icmp ne i64 %ndim, 0
   br i1 %any_axis, label %point, label %pointed
@@ -136,23 +154,77 @@ define internal ptr @kept(ptr %row, i64 %turn) {
   ret ptr %address
 }
 
-; Find the arrays for all results: how many bytes they have, or -1, and then there are none.
-define internal i64 @allocate(ptr %context) {
-start:
+; Find the arrays for all results: how many bytes they and those that were read have, or -1, and then there are none.
+; What is changed where it is has been counted as read, but only little of it is touched.  All that may stay where it is
+; does, or nothing.
+define internal i64 @allocate(ptr %context, i64 %read) {
+begin:
   %turn = get i64 %context:context.turn
+  %apart = get ptr %context:context.apart
+  %has_choice = icmp ne ptr %apart, null
+  br i1 %has_choice, label %weighed, label %again
+weighed:
+  %choice = load i64, ptr %apart
+  %is_little = icmp eq i64 %choice, ${NOT_TAKEN}
+  %little = zext i1 %is_little to i64
+  %in_cells = get i64 %context:context.stay
+  %may_stay = and i64 %little, %in_cells
+  %stays = icmp ne i64 %may_stay, 0
+  %chosen = select i1 %stays, i64 ${NOT_TAKEN}, i64 ${TAKEN}
+  store i64 %chosen, ptr %apart
+  br label %again
+again:
+  %stay = phi i64 [0, %begin], [%may_stay, %weighed], [0, %part]
+  br label %start
+start:
   each %row of result in %context:context.results
-  %sum = phi i64 [0, %row.start], [%sum.next, %row.next]
-  %bytes = call i64 @obtain(ptr %row, i64 %turn)
+  %sum = phi i64 [%read, %row.start], [%sum.next, %row.next]
+  %bytes = call i64 @obtain(ptr %row, i64 %turn, i64 %stay)
   %failed = icmp slt i64 %bytes, 0
   br i1 %failed, label %refuse, label %obtained
 obtained:
-  %sum.next = add i64 %sum, %bytes
+  %origin = get i64 %row:result.origin
+  %is_in_place = icmp eq i64 %origin, ${IN_PLACE}
+  %less = sub i64 0, %bytes
+  %counted = select i1 %is_in_place, i64 %less, i64 %bytes
+  %sum.next = add i64 %sum, %counted
   next %row
-  %total = phi i64 [0, %row.start], [%sum.next, %row.next]
+  %total = phi i64 [%read, %row.start], [%sum.next, %row.next]
   ret i64 %total
 refuse:
   call void @undo(ptr %context, ptr %row)
+  %is_held = icmp eq i64 %bytes, -2
+  br i1 %is_held, label %part, label %fail
+part:
+  store i64 ${TAKEN}, ptr %apart
+  br label %again
+fail:
   ret i64 -1
+}
+
+; Whether nobody else has come to hold what is to be changed where it is, if other threads ran.  `held` is ours.
+define internal i1 @may_change(ptr %context, i1 %others_ran) noinline optnone {
+begin:
+  br i1 %others_ran, label %start, label %row.done
+start:
+  each %row of result in %context:context.results
+  %origin = get i64 %row:result.origin
+  %is_in_place = icmp eq i64 %origin, ${IN_PLACE}
+  br i1 %is_in_place, label %look, label %fine
+look:
+  %object = get ptr %row:result.object
+  %cell = get ptr %row:result.cell
+  %value = load ptr, ptr %cell
+  %is_there = icmp eq ptr %value, %object
+  %references = call i32 @references(ptr %object)
+  %two = icmp eq i32 %references, 2
+  %ours = and i1 %is_there, %two
+  br i1 %ours, label %fine, label %no
+fine:
+  next %row
+  ret i1 true
+no:
+  ret i1 false
 }
 
 ; Drop the new arrays of the results before `end`.
@@ -162,8 +234,8 @@ start:
   %is_end = icmp eq ptr %row, %end
   br i1 %is_end, label %row.done, label %look
 look:
-  %fresh = get i64 %row:result.fresh
-  %is_fresh = icmp ne i64 %fresh, 0
+  %origin = get i64 %row:result.origin
+  %is_fresh = icmp eq i64 %origin, ${FRESH}
   br i1 %is_fresh, label %drop, label %dropped
 drop:
   %object = get ptr %row:result.object
@@ -185,14 +257,14 @@ start:
   next %shared
   %turn = get i64 %context:context.turn
   each %row of result in %context:context.results
-  %fresh = get i64 %row:result.fresh
-  %is_fresh = icmp ne i64 %fresh, 0
-  br i1 %is_fresh, label %owned, label %take
+  %origin = get i64 %row:result.origin
+  %is_kept = icmp eq i64 %origin, ${KEPT}
+  br i1 %is_kept, label %take, label %owned
 take:
   %kept = call ptr @kept(ptr %row, i64 %turn)
   call void @Py_IncRef(ptr @Py_None)
   store ptr @Py_None, ptr %kept
-  put i64 1, %row:result.fresh
+  put i64 ${FRESH}, %row:result.origin
   br label %owned
 owned:
   next %row
@@ -231,12 +303,15 @@ start:
   each %row of result in %context:context.results
   %item = phi ptr [%items, %row.start], [%item.next, %row.next]
   %object = get ptr %row:result.object
-  %fresh = get i64 %row:result.fresh
-  %is_fresh = icmp ne i64 %fresh, 0
+  %origin = get i64 %row:result.origin
+  %is_fresh = icmp eq i64 %origin, ${FRESH}
   %cell = get ptr %row:result.cell
   %kept = call ptr @kept(ptr %row, i64 %turn)
   %before = load ptr, ptr %kept
   put ptr null, %row:result.dropped
+  %is_in_place = icmp eq i64 %origin, ${IN_PLACE}
+  br i1 %is_in_place, label %settled, label %elsewhere
+elsewhere:
   %ndim = get i64 %row:result.ndim
   %is_number = icmp eq i64 %ndim, 0
   br i1 %is_number, label %number, label %filled

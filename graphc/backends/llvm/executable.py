@@ -114,15 +114,25 @@ class LlvmExecutable:
     @cached_property
     def program(self) -> Program | None:
         """What a native entry runs; None if Python must act in between."""
-        if len(self._parts) != 2 or any(part.callback is not None for part in self._parts):
+        made = self.plan.in_place
+        if len(self._parts) != (2 if made is None else 3) or any(part.callback is not None for part in self._parts):
             return None
-        first, second = self._parts
+        first, second, *_ = self._parts
         if first.allocates:
             return None
-        entered = entries_at_large if self.at_large else entries
-        words, prologue, body = entered(self._routines, self._words, self.target)
-        results, temporaries = tuple(self._results), self._temporaries(second)
-        return Program(words, self._layout.inputs, results, temporaries, prologue, body, (self, self._routines))
+        found = (entries_at_large if self.at_large else entries)(self._routines, self._words, self.target)
+        return Program(
+            found.words,
+            self._layout.inputs,
+            tuple(self._results),
+            self._temporaries(second),
+            found.prologue,
+            found.body,
+            (self, self._routines),
+            found.commit,
+            0 if made is None else self._encoder.choice(made.apart),
+            () if made is None else made.updates,
+        )
 
     def entry(self, calling: Calling) -> FastEntry | None:
         """A way to call this executable without Python in between, if there is one."""
@@ -170,6 +180,8 @@ class LlvmExecutable:
                     self._reference.run(values)
                     raise
             status = routine.run(frame)
+            if self.plan.in_place is not None:  # all results have memory of their own
+                frame[self._encoder.choice(self.plan.in_place.apart)] = TAKEN
             if status == IS_LARGE:
                 return self._larger.run(values)
             if status:

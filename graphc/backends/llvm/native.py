@@ -135,7 +135,8 @@ def _replace(context: Context, old: Program, new: Program) -> None:
     for i, (word, other) in enumerate(zip(old.words, new.words, strict=True)):
         if word != other:
             context.words[start + i] = other
-    context.words[_HEADER["prologue"]], context.words[_HEADER["body"]] = new.prologue, new.body
+    for field in ("prologue", "body", "commit"):
+        context.words[_HEADER[field]] = getattr(new, field)
     context.words[_HEADER["due"]] = -1
     context.owned = (*context.owned, new)
 
@@ -193,18 +194,29 @@ def context_of(
     header: dict[str, int] = {
         "slow": id(calling.slow), "large": id(large) if large else 0,
         "limit": (LARGE_BYTES if large else -1) if atomic else sys.maxsize, "python": not atomic, "due": -1,
-        "frame": At(writer.start), "prologue": program.prologue, "body": program.body,
+        "frame": At(writer.start), "prologue": program.prologue, "body": program.body, "commit": program.commit,
+        "apart": writer.word(program.apart) if program.apart else 0,
         "count": count, "returned": returned, "arena": items,
         "form": _FORMS[calling.form], "pack": id(calling.pack),
     }  # fmt: skip
     arguments = list(map(writer.argument, program.inputs[:count], calling.types, calling.strict))
     header |= writer.rows("arguments", "input", arguments)
     header |= writer.rows("shared", "input", list(map(writer.shared, program.inputs[count:], calling.shared)))
-    results = list(map(writer.result, program.results, range(1, len(kept), 2), owners))
+    stay = {result for result, _ in program.in_place} if _are_updates(program, calling) else set()
+    header["stay"] = bool(stay)
+    stays = [number in stay for number in range(len(program.results))]
+    results = list(map(writer.result, program.results, range(1, len(kept), 2), owners, stays))
     header |= writer.rows("results", "result", results)
     header |= writer.rows("temporaries", "temporary", list(map(writer.temporary, program.temporaries)))
     header |= writer.table("cells", [[id(cell) + offsets["cell.running"]] for cell in cells])
     return Context(writer.memory(header), kept, calling.slow, (program, calling, large))
+
+
+def _are_updates(program: Program, calling: Calling) -> bool:
+    """Whether what may be changed where it is, comes from the cells that the results go to."""
+    count, returned = len(calling.types), len(program.results) - len(calling.targets)
+    sources = [None] * count + list(calling.shared)
+    return all(sources[input] is calling.targets[result - returned] for result, input in program.in_place)
 
 
 class _Writer:
@@ -256,9 +268,9 @@ class _Writer:
         pairs = [[self._size(n), -1] for n in place.sizes]
         return self._array(place) | self.table("sizes", pairs) | {"cell": id(cell) + self._value}
 
-    def result(self, place: Place, first_kept: int, cell: Cell | None) -> dict[str, int]:
+    def result(self, place: Place, first_kept: int, cell: Cell | None, stays: bool) -> dict[str, int]:
         """What is handed back, or goes to a cell."""
-        found = self.temporary(place) | {"kept": self._items + 8 * first_kept}
+        found = self.temporary(place) | {"kept": self._items + 8 * first_kept, "stays": stays}
         return found | ({"turns": 2} if cell is None else {"turns": 1, "cell": id(cell) + self._value})
 
     def temporary(self, place: Place) -> dict[str, int]:
@@ -270,14 +282,15 @@ class _Writer:
         dtype = np.dtype(place.dtype)
         found: dict[str, int] = {"descr": id(dtype), "number": dtype.num, "itemsize": dtype.itemsize}
         found |= {"format": ord(dtype.char)}
-        return found | {"ndim": place.ndim, "slot": self._slot(place.slot)}
+        return found | {"ndim": place.ndim, "slot": self.word(place.slot)}
 
     def _size(self, n: int | Slot) -> At:
         """Where a size stands: in the frame, or in a word of its own."""
         if isinstance(n, Slot):
-            return self._slot(n.index)
+            return self.word(n.index)
         self.words.append(n)
         return At(len(self.words) - 1)
 
-    def _slot(self, index: int) -> At:
+    def word(self, index: int) -> At:
+        """A word of the frame."""
         return At(self.start + index)

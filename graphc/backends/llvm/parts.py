@@ -15,7 +15,7 @@ from graphc.graph.predicates import Predicate
 from graphc.graph.variable import Apply, Constant, Variable
 from graphc.kernels.launch import InShares, Launch
 from graphc.kernels.plan import Plan
-from graphc.kernels.steps import Call, Key, Pick, Product, Step
+from graphc.kernels.steps import Call, Commit, Key, Pick, Product, Step, Verify
 from graphc.ops.shape import ShapeOf
 
 
@@ -43,14 +43,18 @@ class Part:
 
 
 def partition(plan: Plan, layout: Layout) -> list[Part]:
-    """The parts of a plan, two or more; what they allocate gets its place in the layout."""
+    """The parts of a plan, two or more; what they allocate gets its place in the layout.
+
+    The last one is the commit, if the plan has one.
+    """
     parts = [Part()] if plan.early else [Part(), Part()]
     pending: set[Variable] = set()  # what this part computes: no size of an array that it allocates
     allocated: set[int] = set()
     for position, (step, when) in enumerate(zip(plan.steps, plan.whens, strict=True)):
         made = made_by(step)
         sizes = {n for key in made for n in plan.shape(key) if isinstance(n, Variable)}
-        if (position == plan.early and position) or not pending.isdisjoint(sizes | set(map(_sized_by, sizes))):
+        begins = position in (plan.early, plan.commit) and position > 0
+        if begins or not pending.isdisjoint(sizes | set(map(_sized_by, sizes))):
             parts.append(Part())
             pending = set()
         part = parts[-1]
@@ -80,7 +84,7 @@ def made_by(step: Step) -> list[Key]:
     """The memories a step writes."""
     if isinstance(step, Product):
         return [step.node.outputs[0], SCRATCH]
-    if isinstance(step, InShares):
+    if isinstance(step, InShares | Commit):
         return made_by(step.launch)
     if isinstance(step, Launch):
         pairs = zip(step.arrays, step.kernel.arrays, strict=True)
@@ -90,8 +94,10 @@ def made_by(step: Step) -> list[Key]:
 
 def nodes_of(step: Step) -> tuple[Apply, ...]:
     """What a step that writes memories computes."""
-    if isinstance(step, InShares):
+    if isinstance(step, InShares | Commit):
         return step.launch.nodes
+    if isinstance(step, Verify):
+        return step.of.nodes
     if isinstance(step, Launch):
         return step.nodes
     return (step.node,) if isinstance(step, Product) else ()

@@ -6,10 +6,14 @@ there; constants are in the frame from the start.
 
     prologue(frame)   checks the sizes of the inputs, computes all other sizes that follow from them
     body(frame)       computes the results
+    commit(frame)     finishes results that may be where inputs are; few programs have it
 
-Between the two the caller allocates the results and the temporaries, whose sizes are known by then, and writes their
-addresses into their slots.  Both return 0, or 1 + the number of the step that failed.  Nothing but results and
-temporaries is ever written, so a call that failed can be made again, by other means.
+Between the first two the caller allocates the results and the temporaries, whose sizes are known by then, and writes
+their addresses into their slots.  All return 0, or 1 + the number of the step that failed.  Before the commit nothing
+but results and temporaries is ever written, so a call that failed can be made again, by other means.
+
+Results may get the memory of the inputs they replace if the prologue has left `NOT_TAKEN` in the word `apart`: all that
+may, or none, and then the caller writes `TAKEN` there.  The commit of a call in which they do so does not fail.
 """
 
 from __future__ import annotations
@@ -52,8 +56,9 @@ class Program:
     inputs: what the caller fills before the prologue: the address and every size (all `Slot`s), or the value.
     results: what the caller allocates (rank > 0) between prologue and body, and hands back after it.
     temporaries: what the caller allocates between the two and may use again in the next call; rank > 0.
-    prologue, body: addresses of ``int32 (ptr frame)``.
+    prologue, body, commit: addresses of ``int32 (ptr frame)``; the last may be 0.
     keep: objects that must live as long as the code is used.
+    apart: that word, or 0; in_place: pairs of the number of a result and that of the input whose memory it may get.
     """
 
     words: tuple[int, ...]
@@ -63,3 +68,6 @@ class Program:
     prologue: int
     body: int
     keep: tuple[object, ...] = ()
+    commit: int = 0
+    apart: int = 0
+    in_place: tuple[tuple[int, int], ...] = ()

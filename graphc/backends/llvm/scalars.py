@@ -41,10 +41,22 @@ class Function:
 
 
 class ScalarRenderer:
-    """Writes a kernel; the innermost loops are left to those who know vectors."""
+    """Writes a kernel; the innermost loops are left to those who know vectors.
 
-    def __init__(self, kernel: Kernel, target: Target, slots: Sequence[int] | None = None) -> None:
+    most: the work that it does, None if all that there is; weighed: the kernel whose work that is, None for itself.
+    """
+
+    def __init__(
+        self,
+        kernel: Kernel,
+        target: Target,
+        slots: Sequence[int] | None = None,
+        most: int | None = LARGE,
+        weighed: Kernel | None = None,
+    ) -> None:
         self.kernel = kernel
+        self.most = most
+        self.weighed = weighed or kernel
         self.slots = slots
         self.b = Builder(target)
         self.target = target
@@ -58,6 +70,7 @@ class ScalarRenderer:
         self.made_by: dict[loopir.Value, Let] = {s.out: s for s in kernel.statements() if isinstance(s, Let)}
         self.block = "entry"
         self._labels = 0
+        self._parameters_read = 0
 
     def render(self, name: str) -> Function:
         """The function's text."""
@@ -74,11 +87,14 @@ class ScalarRenderer:
 
     def _leave_if_large(self) -> None:
         """Large work is done in shares."""
-        units = work(self.b, self.kernel.body, self._product)
-        if not units.text.startswith("%") and int(units.text) <= LARGE:
+        if self.most is None:
+            return
+        units = work(self.b, self.weighed.body, self._product)
+        if not units.text.startswith("%") and int(units.text) <= self.most:
             return
         large, small = self._label("large"), self._label("small")
-        self.b.write(f"br {self.b.compare('ugt', units, Value(str(LARGE), I64))}, label %{large}, label %{small}")
+        most = Value(str(self.most), I64)
+        self.b.write(f"br {self.b.compare('ugt', units, most)}, label %{large}, label %{small}")
         self._start(large)
         self.b.write(f"ret i32 {IS_LARGE}")
         self._start(small)
@@ -86,33 +102,36 @@ class ScalarRenderer:
     # ---- parameters ----
 
     def _parameters(self) -> None:
-        position = 0
-
-        def address() -> str:
-            nonlocal position
-            position += 1
-            if self.slots is not None:
-                found = self.b.fresh()
-                self.b.write(f"{found} = getelementptr i64, ptr %frame, i64 {self.slots[position - 1]}")
-                return found
-            entry = self.b.fresh()
-            self.b.write(f"{entry} = getelementptr i32, ptr %slots, i64 {position - 1}")
-            number = self.b.let(Kind("int32"), f"load i32, ptr {entry}")
-            wide = self.b.let(I64, f"sext {number} to i64")
-            found = self.b.fresh()
-            self.b.write(f"{found} = getelementptr i64, ptr %frame, {wide}")
-            return found
-
         kernel = self.kernel
-        for size in kernel.sizes:
-            self.sizes[size] = self.b.let(I64, f"load i64, ptr {address()}")
+        self._size_parameters(kernel.sizes)
         for scalar in kernel.scalars:
-            self.values[scalar] = self._load(address(), Kind(scalar.dtype))
+            self.values[scalar] = self._load(self._parameter(), Kind(scalar.dtype))
         for array in kernel.arrays:
+            address = self._parameter()
             self.pointers[array] = self.b.fresh()
-            self.b.write(f"{self.pointers[array]} = load ptr, ptr {address()}")
+            self.b.write(f"{self.pointers[array]} = load ptr, ptr {address}")
         for output in kernel.outputs:
-            self.outputs[output] = address()
+            self.outputs[output] = self._parameter()
+
+    def _size_parameters(self, sizes: Sequence[loopir.Size]) -> None:
+        for size in sizes:
+            self.sizes[size] = self.b.let(I64, f"load i64, ptr {self._parameter()}")
+
+    def _parameter(self) -> str:
+        """The address of the word that has the next parameter."""
+        position = self._parameters_read
+        self._parameters_read += 1
+        if self.slots is not None:
+            found = self.b.fresh()
+            self.b.write(f"{found} = getelementptr i64, ptr %frame, i64 {self.slots[position]}")
+            return found
+        entry = self.b.fresh()
+        self.b.write(f"{entry} = getelementptr i32, ptr %slots, i64 {position}")
+        number = self.b.let(Kind("int32"), f"load i32, ptr {entry}")
+        wide = self.b.let(I64, f"sext {number} to i64")
+        found = self.b.fresh()
+        self.b.write(f"{found} = getelementptr i64, ptr %frame, {wide}")
+        return found
 
     def _product(self, sizes: Sequence[int | loopir.Size]) -> Value:
         """The product of sizes."""

@@ -18,8 +18,8 @@ from graphc.backends.llvm.once import once
 from graphc.backends.llvm.target import Target
 from graphc.backends.llvm.work import IS_LARGE
 
-# The first words of every frame: table and number of steps of the prologue and of the body.
-PROLOGUE_TABLE, PROLOGUE_COUNT, BODY_TABLE, BODY_COUNT, FIRST_FREE = range(5)
+# The first words of every frame: table and number of steps of the prologue, of the body, and of the commit.
+PROLOGUE_TABLE, PROLOGUE_COUNT, BODY_TABLE, BODY_COUNT, COMMIT_TABLE, COMMIT_COUNT, FIRST_FREE = range(7)
 
 # What the word of a choice holds: 0 if its own condition did not come to be known.
 TAKEN, NOT_TAKEN = 1, 2
@@ -52,6 +52,13 @@ yes:
 no:
   ret i32 0
 }}
+"""
+
+# A commit is not left before its end.
+_LOOK_AT_NOTHING = """
+define internal i32 @look_at_nothing(ptr %seen, i64 %i) alwaysinline {
+  ret i32 0
+}
 """
 
 
@@ -354,8 +361,10 @@ def support(target: Target) -> Code:
     ticks, needed = clock()
     drive = walk("drive", "look_at_clock")
     entries = [driven("prologue", PROLOGUE_TABLE, PROLOGUE_COUNT), driven("body", BODY_TABLE, BODY_COUNT)]
+    to_the_end = [_LOOK_AT_NOTHING, walk("drive_to_the_end", "look_at_nothing")]
+    entries += [*to_the_end, driven("commit", COMMIT_TABLE, COMMIT_COUNT, "drive_to_the_end")]
     text = "".join([WORD, HOLDS, _TRUTH, ticks, _LOOK_AT_CLOCK, drive, *entries, *_STEPS.values()])
-    return link(text, target, ["drive", "prologue", "body", "holds", *_STEPS], needed)
+    return link(text, target, ["drive", "prologue", "body", "commit", "holds", *_STEPS], needed)
 
 
 @once

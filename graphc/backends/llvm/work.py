@@ -28,6 +28,9 @@ The environment can say otherwise, so that tests take these ways with small arra
 IS_LARGE = -1
 """What a routine returns that has not done its work because it is large."""
 
+MOST_COMMITTED = 64 * (1 << 20)
+"""Work that a commit does at most: some milliseconds, as no signal is looked at and no other thread runs meanwhile."""
+
 _HARD = {"true_div": 4, "reciprocal": 4, "sqrt": 4, "int_div": 10, "mod": 10}
 """Operations that are more than one unit; functions of vector math are 10."""
 
