@@ -34,9 +34,9 @@ def identity(step: Step) -> str:
     if isinstance(step, Launch):
         return step.kernel.text
     if isinstance(step, Weigh):
-        return "\n".join(["weigh", *(launch.kernel.text for launch in step.launches)])
+        return "\n".join([f"weigh {MOST_COMMITTED}", *(launch.kernel.text for launch in step.launches)])
     if isinstance(step, Verify):
-        return f"verify\n{step.launch.kernel.text}\n{step.of.kernel.text}"
+        return f"verify {MOST_COMMITTED}\n{step.launch.kernel.text}\n{step.of.kernel.text}"
     return f"commit\n{step.launch.kernel.text}"
 
 
