@@ -326,7 +326,6 @@ def test_what_is_written_to_an_index_may_follow_from_the_array(read: Any) -> Non
     close(Machine(made).run(values), [evaluate(out, dict(zip([x, i], values, strict=True)))], 512)
 
 
-@pytest.mark.xfail(strict=True, reason="with keepdims a sum is another node, and is computed again")
 def test_a_sum_with_and_without_keepdims_is_one_sum() -> None:
     def passes(keepdims: bool) -> int:
         def standardised(x: Any) -> Any:
