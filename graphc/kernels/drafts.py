@@ -307,20 +307,23 @@ class Drafter:
         """A product with a vector: a sum over the matrix (or the other vector) as it lies in memory."""
         x, y = node.inputs
         matrix, vector = (x, y) if x.ndim >= y.ndim else (y, x)
-        seen, other = view(matrix), view(vector)
+        seen, other = self._in_memory(matrix), self._in_memory(vector)
         shape = self.graph.shape(seen.base)
         summed = matrix.ndim - 1 if matrix is x else 0
         axis = seen.dims[summed]
-        if axis is None or None in seen.dims or other.dims != (0,) or other.base.ndim != 1:
-            # A dimension of size 1 that is not in memory: as it is, through the operands' own shapes.
-            seen, other = View(matrix, tuple(range(matrix.ndim))), View(vector, (0,))
-            shape, axis = self.graph.shape(matrix), summed
         assert axis is not None
         everything = tuple(range(len(shape)))
+        along = tuple(axis if d == other.dims[0] else None for d in range(other.base.ndim))
         kept = tuple(d for i, d in enumerate(seen.dims) if i != summed)
-        operands = {id(matrix): (seen.base, everything), id(vector): (other.base, (axis,))}
+        operands = {id(matrix): (seen.base, everything), id(vector): (other.base, along)}
         reads = tuple((base, without_ones(axes, shape)) for base, axes in (operands[id(x)], operands[id(y)]))
         return Draft(node, shape, reads, without_ones(kept, shape), frozenset({axis}))
+
+    @staticmethod
+    def _in_memory(x: Variable) -> View:
+        """What `x` is a view of; `x` itself if one of its dimensions is new, and not there."""
+        seen = view(x)
+        return View(x, tuple(range(x.ndim))) if None in seen.dims else seen
 
 
 def without_ones(axes: Sequence[int | None], shape: Shape) -> Axes:
