@@ -20,7 +20,7 @@ from graphc.rewrites.engine.context import Context
 from graphc.rewrites.engine.driver import rewrite
 from graphc.rewrites.engine.rule import Applied, rule
 from graphc.rewrites.engine.table import Table, table
-from graphc.rewrites.lifts import gather_before_elementwise
+from graphc.rewrites.lifts import GATHERS
 from graphc.rewrites.specialize import SPECIALIZE, fill_to_alloc
 from graphc.rewrites.stabilize import STABILIZE
 from graphc.rewrites.twins import TWINS
@@ -108,7 +108,7 @@ def lowering(backend: Backend) -> Table:
 
         # Without the stabilising rules, which would make softmax of its own body again.
         found = _LOWERING[backend.__name__] = table(  # type: ignore[attr-defined]
-            "lower", expand_body, CANONICALIZE, CHEAPER, fill_to_alloc, gather_before_elementwise
+            "lower", expand_body, CANONICALIZE, CHEAPER, fill_to_alloc, GATHERS
         )
     return found
 

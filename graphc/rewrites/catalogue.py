@@ -70,7 +70,7 @@ ELSEWHERE: dict[int, str] = {
     35: "the ops of linear algebra are not declared yet",
     38: "done where kernels are formed: kernels/fuse.py",
     39: "done where kernels are formed: kernels/fuse.py; once formulas are expanded, `f(x, y)[i, j]` becomes "
-    "`f(x[i, j], y[i, j])` (rewrites/lifts.py)",
+    "`f(x[i, j], y[i, j])`, and `f(x)[i]` of a cheap `f` becomes `f(x[i])` (rewrites/lifts.py)",
     40: "schedule/memory.py: dead buffers are written into; kernels read and write in one pass",
     41: "schedule/memory.py and kernels/plan.py: dead memory is used again",
     42: "there is no scan yet",

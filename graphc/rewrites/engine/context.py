@@ -42,10 +42,14 @@ class Context:
 
     def read_once(self, variable: Variable) -> bool:
         """Whether a variable of the graph, as it was before this phase, had exactly one reader."""
+        return self.read(variable, 1)
+
+    def read(self, variable: Variable, times: int) -> bool:
+        """Whether a variable of the graph, as it was before this phase, was read exactly so many times."""
         known = variable if variable in self._readers else self._former.get(variable)
-        once = known is not None and self._readers.get(known) == 1
-        self.doubtful = self.doubtful or not once
-        return once
+        right = known is not None and self._readers.get(known) == times
+        self.doubtful = self.doubtful or not right
+        return right
 
     def computed(self, op: Op, *inputs: Variable) -> Variable | None:
         """The result of `op` on some inputs, if it was in the graph, as that was before this phase."""
