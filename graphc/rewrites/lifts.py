@@ -176,8 +176,8 @@ def _gathered(context: Context, x: Variable, indices: Sequence[Variable], shape:
     return x[tuple(indices[missing + axis] for axis in kept)] if kept else x
 
 
-# So many cheap steps are done again for each index that repeats.
-MOST_REPEATED = 6
+# So many cheap steps are done again for an index that repeats, as kernels do rather than read memory.
+MOST_REPEATED = 3
 
 
 @rule(39, "exact", AdvancedSubtensor)

@@ -51,7 +51,7 @@ CHEAP: list[Callable[..., Variable]] = [
     lambda m, v, s, i: (m * s)[i],
     lambda m, v, s, i: (2 - m)[i].sum(axis=1),
     lambda m, v, s, i: T.maximum(m * s - v, 0)[i],
-    lambda m, v, s, i: T.nnet.relu(m * s - v)[i],
+    lambda m, v, s, i: T.nnet.relu(m)[i],
     lambda m, v, s, i: (m * m)[i],
     lambda m, v, s, i: (m > 0)[i],
     lambda m, v, s, i: T.cast(m, "float32")[i],
@@ -88,6 +88,7 @@ DEAR: list[Callable[..., list[Variable]]] = [
     lambda m, v, s, i: [(y := m * s), y[i]],
     lambda m, v, s, i: [(y := m * s), T.nnet.relu(y)[i]],
     lambda m, v, s, i: [(m + m.T)[i]],
+    lambda m, v, s, i: [T.nnet.relu(m * s - v)[i]],
     lambda m, v, s, i: [(v + m)[i, i]],
     lambda m, v, s, i: [(m * s)[1:, i]],
 ]
