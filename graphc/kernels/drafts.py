@@ -79,9 +79,15 @@ def kernel_ops(spells: Callable[[Apply], bool]) -> Callable[[Apply], bool]:
             return spells(node) and indexes_simply(op.pattern, node.inputs[2 if isinstance(op, IncSubtensor) else 1 :])
         if isinstance(op, ARange):
             return spells(node) and all(isinstance(x, Constant) for x in (node.inputs[0], node.inputs[2]))
-        return isinstance(op, Dot) and min(x.ndim for x in node.inputs) == 1 and spells(node)
+        return isinstance(op, Dot) and (min(x.ndim for x in node.inputs) == 1 or is_outer(node)) and spells(node)
 
     return fits
+
+
+def is_outer(node: Apply) -> bool:
+    """Whether a product of matrices is one of a column and a row, where nothing is added up."""
+    x, y = node.inputs
+    return x.ndim == y.ndim == 2 and 1 in (x.type.shape[1], y.type.shape[0])
 
 
 def indexes_simply(pattern: tuple[str, ...], arguments: Sequence[Variable]) -> bool:
@@ -134,7 +140,7 @@ class Drafter:
         op = node.op
         shape_of = self.graph.shape
         if isinstance(op, Dot):
-            return self._dot(node)
+            return self._outer(node) if is_outer(node) else self._dot(node)
         if isinstance(op, Subtensor):
             return self._indexed(node, shape_of(node.outputs[0]), node.inputs[0], node.inputs[1:], ())
         if isinstance(op, IncSubtensor):
@@ -318,6 +324,15 @@ class Drafter:
         operands = {id(matrix): (seen.base, everything), id(vector): (other.base, along)}
         reads = tuple((base, without_ones(axes, shape)) for base, axes in (operands[id(x)], operands[id(y)]))
         return Draft(node, shape, reads, without_ones(kept, shape), frozenset({axis}))
+
+    def _outer(self, node: Apply) -> Draft:
+        """A product of a column and a row: elementwise."""
+        shape = self.graph.shape(node.outputs[0])
+        reads: list[tuple[Variable, Axes]] = []
+        for axis, x in enumerate(node.inputs):
+            base, dims = view(x)
+            reads.append((base, without_ones([axis if d == dims[axis] else None for d in range(base.ndim)], shape)))
+        return Draft(node, shape, tuple(reads), self._whole(shape), None)
 
     @staticmethod
     def _in_memory(x: Variable) -> View:
