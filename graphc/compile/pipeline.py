@@ -20,9 +20,10 @@ from graphc.rewrites.engine.context import Context
 from graphc.rewrites.engine.driver import rewrite
 from graphc.rewrites.engine.rule import Applied, rule
 from graphc.rewrites.engine.table import Table, table
-from graphc.rewrites.lifts import gather_before_elementwise
+from graphc.rewrites.lifts import GATHERS
 from graphc.rewrites.specialize import SPECIALIZE, fill_to_alloc
 from graphc.rewrites.stabilize import STABILIZE
+from graphc.rewrites.twins import TWINS
 from graphc.schedule.schedule import Schedule, schedule
 
 # The phases every graph goes through, in order.
@@ -79,6 +80,8 @@ def compile_variant(
         # Else no rule of this phase's own can apply, and all others have been tried.
         lowered, applied = rewrite(graph, lowering(backend), numerics, settled)
         trace += applied
+    lowered, applied = rewrite(lowered, TWINS, numerics)
+    trace += applied
     clock.lap("lower")
     narrate.rules(trace)
     steps = schedule(lowered, name, matmul_precision, _replaced(inputs, signature))
@@ -97,7 +100,7 @@ def _replaced(inputs: Sequence[Variable], signature: Signature) -> dict[int, int
 
 
 def lowering(backend: Backend) -> Table:
-    """The last phase: ops that a backend does not spell become their bodies."""
+    """The last phase but one: ops that a backend does not spell become their bodies."""
     found = _LOWERING.get(backend.__name__)  # type: ignore[attr-defined]
     if found is None:
 
@@ -112,7 +115,7 @@ def lowering(backend: Backend) -> Table:
 
         # Without the stabilising rules, which would make softmax of its own body again.
         found = _LOWERING[backend.__name__] = table(  # type: ignore[attr-defined]
-            "lower", expand_body, CANONICALIZE, CHEAPER, fill_to_alloc, gather_before_elementwise
+            "lower", expand_body, CANONICALIZE, CHEAPER, fill_to_alloc, GATHERS
         )
     return found
 

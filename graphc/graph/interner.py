@@ -131,6 +131,11 @@ class Interner(UnitedSizes):
             self._shapes[out] = shape if shape in have else self._borne(out, shape)
         return node.outputs
 
+    def known(self, op: Op, inputs: Sequence[Variable]) -> Apply | None:
+        """The node of `op` on interned inputs, if there is, or was, one."""
+        same = self.ops.get(op)
+        return None if same is None else self._nodes.get((id(same), *inputs))
+
     def _known(self, op: Op) -> Op:
         """The first of the ops that equal `op`; from now on it is found by identity."""
         self._keep.append(op)

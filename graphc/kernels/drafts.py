@@ -79,9 +79,15 @@ def kernel_ops(spells: Callable[[Apply], bool]) -> Callable[[Apply], bool]:
             return spells(node) and indexes_simply(op.pattern, node.inputs[2 if isinstance(op, IncSubtensor) else 1 :])
         if isinstance(op, ARange):
             return spells(node) and all(isinstance(x, Constant) for x in (node.inputs[0], node.inputs[2]))
-        return isinstance(op, Dot) and min(x.ndim for x in node.inputs) == 1 and spells(node)
+        return isinstance(op, Dot) and (min(x.ndim for x in node.inputs) == 1 or is_outer(node)) and spells(node)
 
     return fits
+
+
+def is_outer(node: Apply) -> bool:
+    """Whether a product of matrices is one of a column and a row, where nothing is added up."""
+    x, y = node.inputs
+    return x.ndim == y.ndim == 2 and 1 in (x.type.shape[1], y.type.shape[0])
 
 
 def indexes_simply(pattern: tuple[str, ...], arguments: Sequence[Variable]) -> bool:
@@ -134,7 +140,7 @@ class Drafter:
         op = node.op
         shape_of = self.graph.shape
         if isinstance(op, Dot):
-            return self._dot(node)
+            return self._outer(node) if is_outer(node) else self._dot(node)
         if isinstance(op, Subtensor):
             return self._indexed(node, shape_of(node.outputs[0]), node.inputs[0], node.inputs[1:], ())
         if isinstance(op, IncSubtensor):
@@ -307,20 +313,32 @@ class Drafter:
         """A product with a vector: a sum over the matrix (or the other vector) as it lies in memory."""
         x, y = node.inputs
         matrix, vector = (x, y) if x.ndim >= y.ndim else (y, x)
-        seen, other = view(matrix), view(vector)
+        seen, other = self._in_memory(matrix), self._in_memory(vector)
         shape = self.graph.shape(seen.base)
         summed = matrix.ndim - 1 if matrix is x else 0
         axis = seen.dims[summed]
-        if axis is None or None in seen.dims or other.dims != (0,) or other.base.ndim != 1:
-            # A dimension of size 1 that is not in memory: as it is, through the operands' own shapes.
-            seen, other = View(matrix, tuple(range(matrix.ndim))), View(vector, (0,))
-            shape, axis = self.graph.shape(matrix), summed
         assert axis is not None
         everything = tuple(range(len(shape)))
+        along = tuple(axis if d == other.dims[0] else None for d in range(other.base.ndim))
         kept = tuple(d for i, d in enumerate(seen.dims) if i != summed)
-        operands = {id(matrix): (seen.base, everything), id(vector): (other.base, (axis,))}
+        operands = {id(matrix): (seen.base, everything), id(vector): (other.base, along)}
         reads = tuple((base, without_ones(axes, shape)) for base, axes in (operands[id(x)], operands[id(y)]))
         return Draft(node, shape, reads, without_ones(kept, shape), frozenset({axis}))
+
+    def _outer(self, node: Apply) -> Draft:
+        """A product of a column and a row: elementwise."""
+        shape = self.graph.shape(node.outputs[0])
+        reads: list[tuple[Variable, Axes]] = []
+        for axis, x in enumerate(node.inputs):
+            base, dims = view(x)
+            reads.append((base, without_ones([axis if d == dims[axis] else None for d in range(base.ndim)], shape)))
+        return Draft(node, shape, tuple(reads), self._whole(shape), None)
+
+    @staticmethod
+    def _in_memory(x: Variable) -> View:
+        """What `x` is a view of; `x` itself if one of its dimensions is new, and not there."""
+        seen = view(x)
+        return View(x, tuple(range(x.ndim))) if None in seen.dims else seen
 
 
 def without_ones(axes: Sequence[int | None], shape: Shape) -> Axes:

@@ -14,6 +14,7 @@ from graphc.ops.declare import Elementwise
 from graphc.ops.elementwise import add, eq, mul, switch
 from graphc.ops.identities import Identity
 from graphc.ops.indexing import IncSubtensor, Subtensor
+from graphc.ops.matmul import Dot
 from graphc.ops.ranges import ARange
 from graphc.ops.reduction import Place, Reduction
 
@@ -72,6 +73,10 @@ def _elementwise(body: list[Statement], member: Member, args: Sequence[Value], _
     return converted(body, let(body, op, *cast, dtype=dtype), node.outputs[0].dtype)
 
 
+def _multiplied(body: list[Statement], member: Member, args: Sequence[Value], _: Addressing) -> Value:
+    return let(body, mul, *[converted(body, a, member.node.outputs[0].dtype) for a in args])
+
+
 def _first(body: list[Statement], member: Member, args: Sequence[Value], _: Addressing) -> Value:
     return converted(body, args[0], member.node.outputs[0].dtype)
 
@@ -121,4 +126,5 @@ _WRITERS: dict[type, Callable[[list[Statement], Member, Sequence[Value], Address
     ARange: _counted,
     IncSubtensor: _one_hot,
     Reduction: _only,
+    Dot: _multiplied,
 }

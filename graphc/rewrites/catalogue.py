@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 from graphc.rewrites.engine.rule import Rule
-from graphc.rewrites.engine.table import Table
+from graphc.rewrites.engine.table import Table, table
 from graphc.rewrites.specialize import SPECIALIZE
+from graphc.rewrites.twins import TWINS
+
+ALL = table("all", SPECIALIZE, TWINS)
 
 # What the numbers of the specification stand for.
 TITLES: dict[int, str] = {
@@ -57,7 +60,8 @@ TITLES: dict[int, str] = {
 
 # Numbers that no table of rules holds, and where their work is done instead.
 ELSEWHERE: dict[int, str] = {
-    1: "done by interning: graph/interner.py gives equal ops on the same inputs one node",
+    1: "done by interning: graph/interner.py gives equal ops on the same inputs one node; what differs only by axes of "
+    "size 1 is found last of all (rewrites/twins.py)",
     6: "done by interning: shape_of(x, axis) becomes the size that the shape rules of the ops found",
     7: "there is no specify_shape op yet",
     10: "there is no Assert op yet; sizes are checked by guards",
@@ -66,7 +70,7 @@ ELSEWHERE: dict[int, str] = {
     35: "the ops of linear algebra are not declared yet",
     38: "done where kernels are formed: kernels/fuse.py",
     39: "done where kernels are formed: kernels/fuse.py; once formulas are expanded, `f(x, y)[i, j]` becomes "
-    "`f(x[i, j], y[i, j])` (rewrites/lifts.py)",
+    "`f(x[i, j], y[i, j])`, and `f(x)[i]` of a cheap `f` becomes `f(x[i])` (rewrites/lifts.py)",
     40: "schedule/memory.py: dead buffers are written into; kernels read and write in one pass",
     41: "schedule/memory.py and kernels/plan.py: dead memory is used again",
     42: "there is no scan yet",
@@ -92,7 +96,7 @@ LEFT_OUT: dict[int, str] = {
 }
 
 
-def by_number(rules: Table = SPECIALIZE) -> dict[int, list[Rule]]:
+def by_number(rules: Table = ALL) -> dict[int, list[Rule]]:
     """Number -> its rules, each once even where it is tried on several ops."""
     found: dict[int, list[Rule]] = {number: [] for number in TITLES}
     for rule in rules.rules:

@@ -176,6 +176,55 @@ def _gathered(context: Context, x: Variable, indices: Sequence[Variable], shape:
     return x[tuple(indices[missing + axis] for axis in kept)] if kept else x
 
 
+# So many cheap steps are done again for an index that repeats, as kernels do rather than read memory.
+MOST_REPEATED = 3
+
+
+@rule(39, "exact", AdvancedSubtensor)
+def gather_before_cheap_steps(context: Context, node: Apply) -> Variable | None:
+    """f(x, s)[i] -> f(x[i], s) for an array of indices, if f is cheap and only read here, and s has no such rows"""
+    source, *indices = node.inputs
+    op: Any = node.op
+    if op.pattern[0] != "array" or any(entry != "slice:---" for entry in op.pattern[1:]):
+        return None
+    found = _cheap_steps(context, source)
+    if found is None:
+        return None
+    x, steps = found
+    gathered: dict[Variable, Variable] = {x: op(x, *indices)}
+
+    def image(y: Variable) -> Variable:
+        if y in steps and y not in gathered:
+            assert y.owner is not None
+            gathered[y] = y.owner.op(*map(image, y.owner.inputs))
+        return gathered.get(y, y)
+
+    return image(source)
+
+
+def _cheap_steps(context: Context, source: Variable) -> tuple[Variable, list[Variable]] | None:
+    """The one array that `source` has its rows of, and the few cheap steps between them, which nobody else reads."""
+    n = context.table.shape(source)[0]
+    reads = {source: 1}
+    arrays = [source]
+    steps: list[Variable] = []
+    for x in arrays:  # more are found on the way
+        if x.owner is None or not isinstance(x.owner.op, Elementwise) or isinstance(x.owner.op, Fill):
+            continue
+        if not is_cheap(x) or len(steps) == MOST_REPEATED:
+            return None
+        steps.append(x)
+        for y in x.owner.inputs:
+            if y.ndim == source.ndim and (is_one(n) or not is_one(context.table.shape(y)[0])):
+                if y not in reads:
+                    arrays.append(y)
+                reads[y] = reads.get(y, 0) + 1
+    if len(arrays) != len(steps) + 1 or not steps or not all(context.read(x, reads[x]) for x in steps):
+        return None
+    (x,) = set(arrays) - set(steps)
+    return x, steps
+
+
 # Not before formulas have been recognised: log(softmax(x))[i] is one, log(softmax(x)[i]) of its parts is none.
 LIFTS = [
     *lift_through_reduction,
@@ -183,4 +232,10 @@ LIFTS = [
     *lift_through_elementwise,
     *lift_through_dot,
     *lift_through_softmax,
+]
+
+# Last, when ops have become their bodies.
+GATHERS = [
+    *gather_before_elementwise,
+    *gather_before_cheap_steps,
 ]

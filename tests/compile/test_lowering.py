@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 
 import graphc
 import graphc.tensor as T
+from graphc.graph.variable import Variable
+from graphc.ops.declare import Elementwise
 
 
 def gathers_moved(f: graphc.Function) -> int:
-    return sum("gather_before_elementwise" in applied.rule.text for applied in f.rewrites)
+    return sum(applied.rule.text.startswith("gather_before") for applied in f.rewrites)
 
 
 def test_one_number_of_each_row_needs_no_matrix() -> None:
@@ -40,6 +44,64 @@ def test_fewer_indices_than_rows() -> None:
             np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-15)
     with pytest.raises(IndexError):
         f(rows, np.zeros(5, int))
+
+
+# Of a table, a vector as long as its rows, a number, and an array of indices.
+CHEAP: list[Callable[..., Variable]] = [
+    lambda m, v, s, i: (m * s)[i],
+    lambda m, v, s, i: (2 - m)[i].sum(axis=1),
+    lambda m, v, s, i: T.maximum(m * s - v, 0)[i],
+    lambda m, v, s, i: T.nnet.relu(m)[i],
+    lambda m, v, s, i: (m * m)[i],
+    lambda m, v, s, i: (m > 0)[i],
+    lambda m, v, s, i: T.cast(m, "float32")[i],
+    lambda m, v, s, i: T.switch(v > s, m, 1.0)[i],
+    lambda m, v, s, i: (v * s + 1)[i],
+    lambda m, v, s, i: (m.sum(axis=1, keepdims=True) - v)[i],
+    lambda m, v, s, i: (m + v.dimshuffle("x", 0))[i.reshape((2, 2))],
+    lambda m, v, s, i: -T.dot(m, m.T)[i],
+]
+
+
+@pytest.mark.parametrize("build", CHEAP)
+def test_what_is_cheap_is_computed_of_what_is_gathered(build: Callable[..., Variable]) -> None:
+    inputs = [T.dmatrix("m"), T.dvector("v"), T.dscalar("s"), T.lvector("i")]
+    values = [np.random.default_rng(0).normal(size=(5, 4)), np.array([0.5, -1.0, np.inf, np.nan]), 0.5]
+    out = build(*inputs)
+    for name in ("llvm", "numpy"):
+        f = graphc.function(inputs, out, backend=name, on_unused_input="ignore")
+        for indices in ([0, 3, -1, 3], [1, 1, 1, 1]):
+            given = [*values, np.array(indices)]
+            expected = graphc.evaluate(out, dict(zip(inputs, given, strict=True)))
+            np.testing.assert_allclose(f(*given), expected, rtol=1e-13)
+        with pytest.raises(IndexError):
+            f(*values, np.array([0, 1, 5, 0]))
+        (variant,) = f.variants.values()
+        gathered = [node.inputs[0].owner for node in variant.schedule.graph.nodes if node.op.text()[:8] == "Advanced"]
+        assert not any(isinstance(made.op, Elementwise) for made in gathered if made is not None)
+
+
+DEAR: list[Callable[..., list[Variable]]] = [
+    lambda m, v, s, i: [T.exp(m)[i]],
+    lambda m, v, s, i: [(T.exp(m) * s)[i]],
+    lambda m, v, s, i: [T.tanh(m * s)[i]],
+    lambda m, v, s, i: [(y := m * s), y[i]],
+    lambda m, v, s, i: [(y := m * s), T.nnet.relu(y)[i]],
+    lambda m, v, s, i: [(m + m.T)[i]],
+    lambda m, v, s, i: [T.nnet.relu(m * s - v)[i]],
+    lambda m, v, s, i: [(v + m)[i, i]],
+    lambda m, v, s, i: [(m * s)[1:, i]],
+]
+
+
+@pytest.mark.parametrize("build", DEAR)
+def test_what_is_dear_or_needs_two_gathers_or_is_there_anyway_is_computed_before(
+    build: Callable[..., list[Variable]],
+) -> None:
+    """There may be more indices than rows."""
+    inputs = [T.dmatrix("m"), T.dvector("v"), T.dscalar("s"), T.lvector("i")]
+    f = graphc.function(inputs, build(*inputs), backend="llvm", on_unused_input="ignore")
+    assert not any(applied.rule.text.startswith("gather_before_cheap_steps") for applied in f.rewrites)
 
 
 def test_a_matrix_that_others_read_stays() -> None:

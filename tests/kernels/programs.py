@@ -96,6 +96,15 @@ PROGRAMS = [
     Program("column_sum", "nm", lambda x: T.exp(x).sum(axis=0)),
     Program("dot_sigmoid", "nm m n", lambda x, y, z: nnet.sigmoid(T.dot(x, y) + z)),
     Program("dot_of_rows", "nm n", lambda x, y: T.dot(y, x) + 1),
+    Program("dot_of_a_column", "nm n1", lambda x, y: T.dot(x.T, y.dimshuffle(0)) + 1),
+    Program("dot_of_a_row", "nm 1m", lambda x, y: T.dot(y.dimshuffle(1), x.T) + 1),
+    Program(
+        "column_and_row", "n m nm", lambda x, y, z: z - 0.5 * T.dot(x.dimshuffle(0, "x"), y.dimshuffle("x", 0))
+    ),
+    Program("column_and_row_computed", "n m", lambda x, y: T.dot(T.exp(x)[:, None], T.exp(y)[None, :]).sum(axis=1)),
+    Program("column_and_one_row", "n1 m", lambda x, y: T.dot(x, y.dimshuffle("x", 0)).T),
+    Program("dot_of_itself", "n1", lambda x: T.dot(x.dimshuffle(0), x.dimshuffle(0))),
+    Program("dot_of_a_number", "n1 -", lambda x, y: T.dot(x, y.dimshuffle("x"))),
     Program("transposes", "nm mn", lambda x, y: [x.T * y, (x + y.T).T, T.exp(x).T]),
     Program("broadcasting", "nm m n1 -", lambda x, y, z, w: (x + y) * z - w),
     Program("row_and_column", "1m n1", lambda x, y: T.exp(x * y).sum(axis=1)),

@@ -22,6 +22,7 @@ from graphc.ops.broadcasting import Fill, SumTo
 from graphc.ops.reshape import Reshape
 from graphc.ops.shape import ShapeOf
 from graphc.rewrites.engine.driver import rewrite
+from graphc.rewrites.twins import TWINS
 
 from .oracle import Oracle
 from .programs import WORLDS, Program, programs
@@ -217,7 +218,7 @@ def test_rewriting_preserves_type_and_is_idempotent(numerics: str, backend: str,
     right = oracle(program, 0)
     from graphc.backends.base import backend as named
 
-    for phase in (*PHASES, lowering(named(backend))):
+    for phase in (*PHASES, lowering(named(backend)), TWINS):
         rewritten, _ = rewrite(graph, phase, numerics)
         for old, new in zip(graph.outputs, rewritten.outputs, strict=True):
             assert (new.dtype, new.ndim) == (old.dtype, old.ndim)
