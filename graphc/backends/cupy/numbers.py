@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from graphc.backends.cupy.libraries import library_of
 from graphc.graph.variable import Constant, Variable
 from graphc.kernels.groups import Decide
 from graphc.kernels.interpret import interpret
@@ -116,6 +117,8 @@ def wanted(plan: Plan) -> list[Variable]:
             add((step.choice.condition,))
         elif isinstance(step, Pick):
             add((step.node.inputs[0],))
+        elif isinstance(step, Call) and (library := library_of(step.node)) is not None:
+            add(library.numbers(step.node))
     for x in plan.schedule.graph.outputs:
         add(plan.shape(x))
     return list(found)
