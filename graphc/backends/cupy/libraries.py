@@ -1,7 +1,7 @@
 """What CuPy computes on the device: ops that no kernel has, as far as its answer is NumPy's.
 
-An entry of the table says for which nodes that is so, and how.  The functions take the library first, which is CuPy,
-or NumPy where another device stands for a GPU.  They move elements, and compute with these:
+An entry of the table says for which nodes that is so, and how.  The functions take CuPy first, or NumPy where another
+device stands for a GPU.  They move elements, and compute with these:
 
     integers    without signs, so that they wrap
     float64     each operation is a kernel of its own: nothing is contracted
@@ -61,10 +61,6 @@ Operand = Placed | int
 """Of a node: where an array is, or a number that the host must know."""
 
 
-class Left(Exception):
-    """NumPy might refuse what a library is asked: it is left to the host."""
-
-
 def _nothing(node: Apply) -> Sequence[Variable]:
     return ()
 
@@ -81,8 +77,8 @@ def _never(node: Apply) -> bool:
 class Library:
     """How a library computes a node.
 
-    takes: for which nodes; compute: what becomes the result when it is assigned to it, of the library, the node and
-    its operands; numbers: the inputs that the host must know; fits: whether NumPy would take operands of these sizes;
+    takes: for which nodes; compute: what becomes the result when it is assigned to it, of CuPy, the node and its
+    operands; numbers: the inputs that the host must know; fits: whether NumPy would take operands of these sizes;
     wrong: on the device, whether NumPy would refuse their elements; finds: for which nodes the size of the result, a
     new array, is not known before; waits: for which CuPy waits, because a size follows from elements.
     """
@@ -142,24 +138,27 @@ def _index_fits(node: Apply, x: Placed, *arguments: Operand) -> bool:
     return True
 
 
-def _is_outside(library: Any, node: Apply, x: Any, *arguments: Any) -> Any:
+def _is_outside(cupy: Any, node: Apply, x: Any, *arguments: Any) -> Any:
     """Whether an integer among the indices is out of bounds."""
     axis = 0
     found: list[Any] = []
     for entry, given in entries(_pattern(node), arguments):
         if entry in INTEGERS:
             i = given[0].astype("int64")
-            found.append(library.any((i < -x.shape[axis]) | (i >= x.shape[axis])))
+            found.append(cupy.any((i < -x.shape[axis]) | (i >= x.shape[axis])))
         axis += axes_taken(entry)
     return reduce(or_, found)
 
 
 def _has_integers(node: Apply) -> bool:
     """Whether there are integers among the indices, and such that can be compared with sizes."""
-    return not INTEGERS.isdisjoint(_pattern(node)) and all(x.dtype != "uint64" for x in node.inputs)
+    arguments = node.inputs[1 if isinstance(node.op, Subtensor) else 2 :]
+    found = [given[0] for entry, given in entries(_pattern(node), arguments) if entry in INTEGERS]
+    return bool(found) and all(x.dtype != "uint64" for x in found)
 
 
 def _has_none(node: Apply) -> bool:
+    """Whether there are no integers among the indices."""
     return INTEGERS.isdisjoint(_pattern(node))
 
 
@@ -175,12 +174,9 @@ def _is_found(node: Apply) -> bool:
     return _has_mask(node) or _has_any_step(node)
 
 
-def _read(library: Any, node: Apply, x: Any, *arguments: Any) -> Any:
-    try:
-        out = x[as_index(_pattern(node), arguments)]
-        return out.copy() if _has_any_step(node) else out
-    except (IndexError, ValueError) as error:  # a mask has not as many places as an array beside it
-        raise Left from error
+def _read(cupy: Any, node: Apply, x: Any, *arguments: Any) -> Any:
+    out = x[as_index(_pattern(node), arguments)]
+    return out.copy() if _has_any_step(node) else out
 
 
 def _is_written_by_masks(node: Apply) -> bool:
@@ -207,30 +203,31 @@ def _is_choice(node: Apply) -> bool:
     return not op.add and len(masks) == 1 and rest <= {"slice:---"} and not node.inputs[1].ndim
 
 
-def _choose(library: Any, node: Apply, x: Any, y: Any, mask: Any) -> Any:
+def _choose(cupy: Any, node: Apply, x: Any, y: Any, mask: Any) -> Any:
     before = next(i for i, entry in enumerate(_pattern(node)) if entry.startswith("mask:"))
     after = x.ndim - before - mask.ndim
-    return library.where(mask.reshape((1,) * before + mask.shape + (1,) * after), y, x)
+    return cupy.where(mask.reshape((1,) * before + mask.shape + (1,) * after), y, x)
 
 
-def _write(library: Any, node: Apply, x: Any, y: Any, *arguments: Any) -> Any:
+def _write(cupy: Any, node: Apply, x: Any, y: Any, *arguments: Any) -> Any:
     """Put elements where masks are true, or add them: no place is there twice."""
     op = node.op
     assert isinstance(op, IncSubtensor)
     out, index = x.copy(), as_index(op.pattern, arguments)
     old = out[index]
-    try:
-        new = library.broadcast_to(y, old.shape)
-    except ValueError as error:
-        raise Left from error
-    if not op.add:
-        out[index] = new
-    elif x.dtype == "float32":  # to zeros: all bits as they are, but -0.0 becomes 0.0
-        bits = library.ascontiguousarray(new).view("uint32")
-        out[index] = library.where(bits == 1 << 31, 0, bits).astype("uint32").view("float32")
-    else:
-        out[index] = old + new
+    new = cupy.broadcast_to(y, old.shape)
+    out[index] = _sum(cupy, old, new) if op.add else new
     return out
+
+
+def _sum(cupy: Any, x: Any, y: Any) -> Any:
+    """``x + y``, where `x` is 0 if it is float32."""
+    if x.dtype == "float32":  # all bits as they are, but -0.0 becomes 0.0
+        bits = cupy.ascontiguousarray(y).view("uint32")
+        return cupy.where(bits == 1 << 31, 0, bits).astype("uint32").view("float32")
+    if x.dtype.kind in "iu":
+        return (_wraps(x, x.dtype) + _wraps(y, x.dtype)).astype(x.dtype)
+    return x + y
 
 
 def _after_y(check: Callable[..., Any]) -> Callable[..., Any]:
@@ -241,7 +238,7 @@ def _after_y(check: Callable[..., Any]) -> Callable[..., Any]:
 # ---- integers ----
 
 
-def _wraps(x: Any, dtype: str) -> Any:
+def _wraps(x: Any, dtype: Any) -> Any:
     """An integer array without signs, of at least 32 bits: C says what overflows."""
     return x.astype("uint64" if np.dtype(dtype).itemsize == 8 else "uint32")
 
@@ -250,19 +247,19 @@ def _are_discrete(node: Apply) -> bool:
     return all(dtypes.is_discrete(x.dtype) for x in (*node.inputs, *node.outputs))
 
 
-def _integer_product(library: Any, node: Apply, x: Any, y: Any) -> Any:
+def _integer_product(cupy: Any, node: Apply, x: Any, y: Any) -> Any:
     dtype = node.outputs[0].dtype
-    out = library.dot(_wraps(x, dtype), _wraps(y, dtype))
+    out = cupy.dot(_wraps(x, dtype), _wraps(y, dtype))
     return out != 0 if dtype == "bool" else out.astype(dtype)
 
 
-def _integer_power(library: Any, node: Apply, x: Any, y: Any) -> Any:
+def _integer_power(cupy: Any, node: Apply, x: Any, y: Any) -> Any:
     dtype = node.outputs[0].dtype
-    return library.power(_wraps(x, dtype), _wraps(y, dtype)).astype(dtype)
+    return cupy.power(_wraps(x, dtype), _wraps(y, dtype)).astype(dtype)
 
 
-def _is_negative(library: Any, node: Apply, x: Any, y: Any) -> Any:
-    return library.any(y < 0)
+def _is_negative(cupy: Any, node: Apply, x: Any, y: Any) -> Any:
+    return cupy.any(y < 0)
 
 
 def _compares_signs(node: Apply) -> bool:
@@ -271,9 +268,9 @@ def _compares_signs(node: Apply) -> bool:
     return isinstance(op, Elementwise) and op.numpy in COMPARISONS and set(_loop(node)) == {"int64", "uint64"}
 
 
-def _range(library: Any, node: Apply, start: int, stop: int, step: int) -> Any:
+def _range(cupy: Any, node: Apply, start: int, stop: int, step: int) -> Any:
     count = len(range(start, stop, step))
-    return library.arange(count, dtype="int64") * np.int64(step) + np.int64(start)
+    return cupy.arange(count, dtype="int64") * np.int64(step) + np.int64(start)
 
 
 # ---- floats ----
@@ -284,8 +281,8 @@ def _is_mixed_product(node: Apply) -> bool:
     return node.outputs[0].dtype == "float64" and all(x.dtype != "float32" for x in node.inputs)
 
 
-def _mixed_product(library: Any, node: Apply, x: Any, y: Any) -> Any:
-    return library.dot(x.astype("float64"), y.astype("float64"))
+def _mixed_product(cupy: Any, node: Apply, x: Any, y: Any) -> Any:
+    return cupy.dot(x.astype("float64"), y.astype("float64"))
 
 
 def _is_half(node: Apply) -> bool:
@@ -296,8 +293,8 @@ def _has_halves(node: Apply) -> bool:
     return "float16" in [x.dtype for x in (*node.inputs, *node.outputs)]
 
 
-def _half_product(library: Any, node: Apply, x: Any, y: Any) -> Any:
-    return library.dot(x.astype("float32"), y.astype("float32"))
+def _half_product(cupy: Any, node: Apply, x: Any, y: Any) -> Any:
+    return cupy.dot(x.astype("float32"), y.astype("float32"))
 
 
 def _loop(node: Apply) -> tuple[str, ...]:
@@ -313,12 +310,12 @@ def _computes_halves(node: Apply) -> bool:
     return "float16" in loop and {*loop, node.outputs[0].dtype} <= {"float16", "bool"}
 
 
-def _elementwise(library: Any, node: Apply, *operands: Any) -> Any:
+def _elementwise(cupy: Any, node: Apply, *operands: Any) -> Any:
     op = node.op
     assert isinstance(op, Elementwise)
     assert op.numpy is not None
     arrays = [x.astype(dtype) for x, dtype in zip(operands, _loop(node), strict=True)]
-    return getattr(library, op.numpy)(*arrays)
+    return getattr(cupy, op.numpy)(*arrays)
 
 
 def _converts_halves(node: Apply) -> bool:
@@ -326,7 +323,7 @@ def _converts_halves(node: Apply) -> bool:
     return _has_halves(node) and (_is_half(node) or node.outputs[0].dtype in ("float32", "float64", "bool"))
 
 
-def _converted(library: Any, node: Apply, x: Any) -> Any:
+def _converted(cupy: Any, node: Apply, x: Any) -> Any:
     return x.astype(node.outputs[0].dtype)
 
 
@@ -336,11 +333,11 @@ def _reduces_halves(node: Apply) -> bool:
     return node.inputs[0].dtype == "float16" and op.name != "prod" and op.dtype in ("float16", "float32", "bool")
 
 
-def _reduced(library: Any, node: Apply, x: Any) -> Any:
+def _reduced(cupy: Any, node: Apply, x: Any) -> Any:
     op = node.op
     assert isinstance(op, Reduction)
     terms = x.astype("float32") if op.name == "sum" else x
-    return getattr(library, op.numpy)(terms, axis=op.axis, keepdims=op.keepdims)
+    return getattr(cupy, op.numpy)(terms, axis=op.axis, keepdims=op.keepdims)
 
 
 # ---- elements that are only moved ----
@@ -351,20 +348,20 @@ def _joins_like(node: Apply) -> bool:
     return all(x.dtype == node.outputs[0].dtype for x in node.inputs)
 
 
-def _joined(library: Any, node: Apply, *operands: Any) -> Any:
+def _joined(cupy: Any, node: Apply, *operands: Any) -> Any:
     op = node.op
     assert isinstance(op, Join)
-    return library.concatenate(operands, axis=op.axis)
+    return cupy.concatenate(operands, axis=op.axis)
 
 
-def _stacked(library: Any, node: Apply, *operands: Any) -> Any:
+def _stacked(cupy: Any, node: Apply, *operands: Any) -> Any:
     op = node.op
     assert isinstance(op, Stack)
-    return library.stack(operands, axis=op.axis)
+    return cupy.stack(operands, axis=op.axis)
 
 
-def _diagonal(library: Any, node: Apply, n: int, m: int, k: int) -> Any:
-    return library.eye(n, m, k, dtype=node.outputs[0].dtype)
+def _diagonal(cupy: Any, node: Apply, n: int, m: int, k: int) -> Any:
+    return cupy.eye(n, m, k, dtype=node.outputs[0].dtype)
 
 
 def _inputs(node: Apply) -> Sequence[Variable]:
@@ -391,7 +388,7 @@ TABLE: Mapping[type[Op], tuple[Library, ...]] = {
         replace(
             _WRITE,
             takes=lambda node: _is_written_by_masks(node) and _has_integers(node),
-            wrong=lambda library, node, x, y, *arguments: _is_outside(library, node, x, *arguments),
+            wrong=lambda cupy, node, x, y, *arguments: _is_outside(cupy, node, x, *arguments),
         ),
     ),
     Dot: (
@@ -402,8 +399,8 @@ TABLE: Mapping[type[Op], tuple[Library, ...]] = {
     Power: (Library(_are_discrete, _integer_power, wrong=_is_negative),),
     Elementwise: (Library(_compares_signs, _elementwise), Library(_computes_halves, _elementwise)),
     Cast: (Library(_converts_halves, _converted),),
-    Fill: (Library(_has_halves, lambda library, node, x, value: value),),
-    Alloc: (Library(_is_half, lambda library, node, value, *sizes: value, numbers=lambda node: node.inputs[1:]),),
+    Fill: (Library(_has_halves, lambda cupy, node, x, value: value),),
+    Alloc: (Library(_is_half, lambda cupy, node, value, *sizes: value, numbers=lambda node: node.inputs[1:]),),
     Reduction: (Library(_reduces_halves, _reduced),),
     Peak: (Library(_reduces_halves, _reduced),),
     Join: (Library(_joins_like, _joined),),

@@ -18,7 +18,7 @@ from graphc.backends.cupy.calls import OnDevice
 from graphc.backends.cupy.commands import Address, Command, RunKernel, address_of
 from graphc.backends.cupy.device import Buffer, Placed, pointer
 from graphc.backends.cupy.launches import Prepared
-from graphc.backends.cupy.libraries import Left, Library, Operand, is_countable, library_of
+from graphc.backends.cupy.libraries import Library, Operand, is_countable, library_of
 from graphc.backends.cupy.numbers import Numbers
 from graphc.backends.cupy.resident import Resident
 from graphc.backends.cupy.walk import Refused, Walk
@@ -168,7 +168,7 @@ class Stepped(Walk):
         """Have a library compute a node whose size it finds; False if the host must."""
         try:
             made, kept = self.device.find(lambda cupy, *arrays: library.compute(cupy, node, *arrays), operands)
-        except Left:
+        except (IndexError, ValueError):  # a mask has not as many places as what is beside it, or what is put there
             return False
         self.kept.append(kept)
         (out,) = node.outputs
