@@ -106,6 +106,7 @@ def indexed(build: Callable[..., Any], *others: Any, dtypes: Sequence[str] = EVE
     return Program(build, lambda d: [numbers((4, 5, 6), d), *others], dtypes)
 
 
+TWICE = np.array([1, 3, -3])
 ROWS, COLUMNS = places((3,), 4), places((3,), 6)
 PROGRAMS: dict[str, Program] = {
     "mask": indexed(lambda x, m: x[m], mask(4, 5, 6)),
@@ -128,6 +129,19 @@ PROGRAMS: dict[str, Program] = {
     "put into nothing": indexed(lambda x, m: T.set_subtensor(x[m], x[0]), np.zeros(4, bool)),
     "add": indexed(
         lambda x, m: T.inc_subtensor(x[m], x[m]), mask(4, 5, 6), dtypes=[d for d in EVERY if d != "float32"]
+    ),
+    "put at arrays": indexed(lambda x, i, j: T.set_subtensor(x[i, :, j], x[1].T[:3]), TWICE, TWICE),
+    "put a number at arrays": indexed(lambda x, i, j: T.set_subtensor(x[i, :, j], x[1, 1, 1]), TWICE, TWICE),
+    "put at arrays of several ranks": indexed(
+        lambda x, i, j: T.set_subtensor(x[i, j], x[1]), places((2, 5), 4), places((5,), 5)
+    ),
+    "put halves": indexed(lambda x, i: T.set_subtensor(x[i], x[:3]), TWICE, dtypes=HALF),
+    "put beside a mask": indexed(
+        lambda x, m, i: T.set_subtensor(x[m, :, i], x[1].T[:3]), np.arange(4) > 0, places((3,), 6)
+    ),
+    "add at arrays": indexed(lambda x, i, j: T.inc_subtensor(x[i, :, j], x[1].T[:3]), TWICE, TWICE, dtypes=EVERY[1:]),
+    "gradient at arrays": indexed(
+        lambda x, i, j: T.grad((x[i, :, j] ** 2).sum(), x), TWICE, TWICE, dtypes=("float32", "float64")
     ),
     "gradient": indexed(lambda x, m: T.grad((x[m] ** 2).sum(), x), mask(4, 5, 6), dtypes=("float32", "float64")),
     "product": of_array(T.dot, (7, 5), (5, 3), dtypes=DISCRETE),
@@ -219,6 +233,18 @@ BAD: dict[str, tuple[Callable[..., Any], Sequence[Any]]] = {
     "elements for a mask": (lambda x, m, y: T.set_subtensor(x[m], y), [X, X > 5, np.ones(5)]),
     "elements for a false mask": (lambda x, m, y: T.set_subtensor(x[m], y), [X, X > 50, np.ones(5)]),
     "elements to add": (lambda x, m, y: T.inc_subtensor(x[m], y), [X, X > 5, np.ones(5)]),
+    "elements for arrays": (
+        lambda x, i, y: T.set_subtensor(T.stack([x, x], 2)[i, :, i % 2], y), [X, np.array([0, 2]), np.ones((3, 4))]
+    ),
+    "elements to add at arrays": (
+        lambda x, i, y: T.inc_subtensor(T.stack([x, x], 2)[i, :, i % 2], y), [X, np.array([0, 2]), np.ones((3, 4))]
+    ),
+    "put outside": (
+        lambda x, i, y: T.set_subtensor(T.stack([x, x], 2)[i, :, i % 2], y), [X, np.array([0, 3]), np.ones((2, 4))]
+    ),
+    "add outside": (
+        lambda x, i, y: T.inc_subtensor(T.stack([x, x], 2)[i, :, i % 2], y), [X, np.array([0, -4]), np.ones((2, 4))]
+    ),
     "mask beside an array": (lambda x, m, i: x[m, i], [X, np.ones(3, bool), np.array([0, 1])]),
     "step": (lambda x, n: x[::n], [X, np.int64(0)]),
     "power": (lambda x, y: x**y, [np.arange(3), np.array([1, 0, -1])]),
@@ -277,7 +303,7 @@ def test_without_elements(device: Watched, case: str) -> None:
 
 
 HOSTED: dict[str, tuple[Callable[..., Any], Sequence[Any]]] = {
-    "repeated places": (lambda x, i: T.set_subtensor(x[i, :, i], 0), [numbers((4, 4, 4), "float64"), ROWS]),
+    "sums of halves": (lambda x, i: T.inc_subtensor(x[i, :, i], 1), [numbers((4, 4, 4), "float16"), ROWS]),
     "sums that CuPy flushes": (lambda x, m: T.inc_subtensor(x[m], x[m]), [numbers((4,), "float32"), mask(4)]),
     "products that may be rounded": (T.dot, [numbers((2, 2), "float32"), numbers((2, 2), "int8")]),
     "places of halves": (lambda x: T.argmax(x, 0), [numbers((4, 3), "float16")]),

@@ -8,7 +8,8 @@ device stands for a GPU.  They move elements, and compute with these:
     float16     in float32, like NumPy: equal, `exp` and its like to the last bit or two; sums and products of matrices
                 are rounded once
 
-Float32 is only moved, because CuPy flushes small numbers to zero when it adds, compares or converts them.
+Float32 is only moved, because CuPy flushes small numbers to zero when it adds, compares or converts them; but it is
+added to a place that may be there twice, where a GPU flushes anyway.
 
 What is not in the table the host computes; so it does when an operand has no elements, or more than CuPy counts in 32
 bits, and when NumPy might refuse: its errors are the right ones.
@@ -230,9 +231,50 @@ def _sum(cupy: Any, x: Any, y: Any) -> Any:
     return x + y
 
 
+def _is_put_at_arrays(node: Apply) -> bool:
+    """Whether elements replace others at integer arrays, which may name a place twice."""
+    op = node.op
+    assert isinstance(op, IncSubtensor)
+    return not op.add and "array" in op.pattern and _has_integers(node)
+
+
+def _put(cupy: Any, node: Apply, x: Any, y: Any, *arguments: Any) -> Any:
+    """Put elements in their places; in a place that is there twice the last one stays."""
+    index = as_index(_pattern(node), arguments)
+    if not y.ndim:
+        out = x.copy()
+        out[index] = y
+        return out
+    last = cupy.zeros(x.shape, "uint32")  # the number of the element that stays
+    shape = last[index].shape
+    new = cupy.broadcast_to(y, shape).ravel()
+    cupy.maximum.at(last, index, cupy.arange(1, new.size + 1, dtype="uint32").reshape(shape))
+    return cupy.where(last > 0, new[cupy.maximum(last, 1) - 1], x)
+
+
+def _is_added_at_arrays(node: Apply) -> bool:
+    """Whether elements are added at integer arrays, and CuPy adds such atomically."""
+    op = node.op
+    assert isinstance(op, IncSubtensor)
+    adds = node.inputs[0].dtype in ("float32", "float64", *dtypes.INTEGERS)
+    return op.add and adds and "array" in op.pattern and _has_integers(node)
+
+
+def _add(cupy: Any, node: Apply, x: Any, y: Any, *arguments: Any) -> Any:
+    """Add elements, in any order, by the instruction that kernels add with."""
+    index, is_float = as_index(_pattern(node), arguments), dtypes.is_float(x.dtype.name)
+    out, y = (x.copy(), y) if is_float else (_wraps(x, x.dtype), _wraps(y, x.dtype))
+    cupy.add.at(out, index, y)
+    return out.astype(x.dtype)
+
+
 def _after_y(check: Callable[..., Any]) -> Callable[..., Any]:
     """A check of an index, for a node that writes to it."""
     return lambda node, x, y, *arguments: check(node, x, *arguments)
+
+
+def _is_outside_written(cupy: Any, node: Apply, x: Any, y: Any, *arguments: Any) -> Any:
+    return _is_outside(cupy, node, x, *arguments)
 
 
 # ---- integers ----
@@ -388,8 +430,10 @@ TABLE: Mapping[type[Op], tuple[Library, ...]] = {
         replace(
             _WRITE,
             takes=lambda node: _is_written_by_masks(node) and _has_integers(node),
-            wrong=lambda cupy, node, x, y, *arguments: _is_outside(cupy, node, x, *arguments),
+            wrong=_is_outside_written,
         ),
+        replace(_WRITE, takes=_is_put_at_arrays, compute=_put, wrong=_is_outside_written),
+        replace(_WRITE, takes=_is_added_at_arrays, compute=_add, wrong=_is_outside_written),
     ),
     Dot: (
         Library(_are_discrete, _integer_product),
