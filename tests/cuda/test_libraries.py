@@ -178,6 +178,7 @@ PROGRAMS: dict[str, Program] = {
     "many numbers": of_array(lambda x: T.stack([x[0]] * 40), (3,), dtypes=EVERY),
     "halves": of_array(lambda x, y: T.switch(x > y, abs(x) / y, -x) * 2 + T.sqrt(abs(y)), (9, 5), (5,), dtypes=HALF),
     "functions of halves": of_array(lambda x: T.exp(x) + T.log1p(abs(x)), (9, 5), dtypes=HALF, tolerance=2e-3),
+    "powers of halves": of_array(lambda x, y: abs(x) ** y + T.sgn(x), (9, 5), (5,), dtypes=HALF, tolerance=2e-3),
     "halves of others": of_array(lambda x: T.cast(x, "float16"), (50,), dtypes=EVERY),
     "halves as others": of_array(lambda x: T.cast(x, "float64") + T.cast(x, "float32"), (50,), dtypes=HALF),
     "sums of halves": of_array(lambda x: x.sum(1), (9, 50), dtypes=HALF, tolerance=4e-3),
@@ -366,6 +367,14 @@ commit  t5, t6
 memory  bool[x.shape[0]]  t3
 runs    step by step
 waits   for t4.shape[0], the places of t3"""
+
+
+def test_a_size_that_the_host_knows_is_not_waited_for() -> None:
+    x, n = T.dvector("x"), T.lscalar("n")
+    for step, waits in ((n, False), (T.cast(x.sum(), "int64"), True)):
+        f = function([x, n], x[::step] * 2, backend="cupy", on_unused_input="ignore")
+        assert f(np.ones(3), 3).tolist() == [2.0]
+        assert ("waits" in str(f.schedule)) == waits
 
 
 # ---- the device that stands for a GPU ----

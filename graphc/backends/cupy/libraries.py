@@ -34,7 +34,7 @@ from graphc.kernels.views import filling
 from graphc.ops.broadcasting import Alloc, Fill
 from graphc.ops.conversion import Cast
 from graphc.ops.declare import Elementwise
-from graphc.ops.elementwise import Power
+from graphc.ops.elementwise import Power, is_root
 from graphc.ops.indexing import AdvancedSubtensor, IncSubtensor, Subtensor, as_index, axes_taken, entries
 from graphc.ops.join import Join, Stack
 from graphc.ops.matmul import Dot
@@ -47,12 +47,13 @@ TOO_MANY = 1 << 31
 # Elementwise functions of float16 with NumPy's results: the one operation is rounded twice, to float32 and to float16,
 # which for these is as good as once.
 HALVES = frozenset(
-    "add subtract multiply divide negative absolute sqrt square reciprocal maximum minimum where "
+    "add subtract multiply divide negative absolute sign sqrt square reciprocal maximum minimum where "
     "less less_equal greater greater_equal equal not_equal isnan isinf isfinite ceil floor trunc rint".split()
 )
 # And those that are computed by another library of functions of float32.
 NEAR_HALVES = frozenset(
-    "exp expm1 log log2 log10 log1p sin cos tan arcsin arccos arctan sinh cosh tanh arcsinh arccosh arctanh".split()
+    "exp expm1 log log2 log10 log1p sin cos tan arcsin arccos arctan arctan2 sinh cosh tanh arcsinh arccosh arctanh "
+    "power".split()
 )
 # Entries of an index that are integers.
 INTEGERS = frozenset({"int", "array"})
@@ -440,7 +441,10 @@ TABLE: Mapping[type[Op], tuple[Library, ...]] = {
         Library(_is_mixed_product, _mixed_product),
         Library(_is_half, _half_product),
     ),
-    Power: (Library(_are_discrete, _integer_power, wrong=_is_negative),),
+    Power: (
+        Library(_are_discrete, _integer_power, wrong=_is_negative),
+        Library(lambda node: _computes_halves(node) and not is_root(node), _elementwise),
+    ),
     Elementwise: (Library(_compares_signs, _elementwise), Library(_computes_halves, _elementwise)),
     Cast: (Library(_converts_halves, _converted),),
     Fill: (Library(_has_halves, lambda cupy, node, x, value: value),),

@@ -142,9 +142,20 @@ def roots(plan: Plan, numbers: Sequence[Variable]) -> set[Variable] | None:
             continue
         elif x in made and not made[x].arrays:
             pending += (*made[x].scalars, *made[x].sizes)
+        elif (found_by := _found_by(plan, x)) is not None:
+            pending += found_by
         else:
             return None
     return found
+
+
+def _found_by(plan: Plan, x: Variable) -> Sequence[Variable] | None:
+    """The numbers by which a library finds a size without waiting; None if it does not."""
+    node = x.owner.inputs[0].owner if x.owner is not None and isinstance(x.owner.op, ShapeOf) else None
+    library = None if node is None else library_of(node)
+    if node is None or library is None or not library.finds(node) or library.waits(node):
+        return None
+    return [*library.numbers(node), *(n for n in plan.shape(node.inputs[0]) if isinstance(n, Variable))]
 
 
 def is_static(plan: Plan) -> bool:
