@@ -271,6 +271,7 @@ BAD: dict[str, tuple[Callable[..., Any], Sequence[Any]]] = {
     ),
     "mask beside an array": (lambda x, m, i: x[m, i], [X, np.ones(3, bool), np.array([0, 1])]),
     "step": (lambda x, n: x[::n], [X, np.int64(0)]),
+    "bool that bounds a slice": (lambda x, m, n: x[m, n:], [X, X[:, 0] > 0, np.True_]),
     "power": (lambda x, y: x**y, [np.arange(3), np.array([1, 0, -1])]),
     "step of a range": (lambda n, m: T.arange(n, 9, m), [np.int64(1), np.int64(0)]),
     "sizes of a diagonal": (lambda n: T.eye(n), [np.int64(-1)]),

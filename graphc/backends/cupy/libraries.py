@@ -96,7 +96,12 @@ class Library:
 
 def library_of(node: Apply) -> Library | None:
     """How a library computes a node; None if the host must."""
-    return next((found for found in TABLE.get(type(node.op), ()) if found.takes(node)), None)
+    return next((found for found in TABLE.get(type(node.op), ()) if found.takes(node) and _counts(found, node)), None)
+
+
+def _counts(library: Library, node: Apply) -> bool:
+    """Whether the numbers that the host must know are integers: NumPy takes no bools to bound a slice."""
+    return all(x.dtype in dtypes.INTEGERS for x in library.numbers(node))
 
 
 def is_countable(operands: Sequence[Operand], shape: Sequence[int]) -> bool:
@@ -455,7 +460,7 @@ TABLE: Mapping[type[Op], tuple[Library, ...]] = {
     Stack: (Library(_joins_like, _stacked),),
     ARange: (
         Library(
-            lambda node: all(x.dtype in dtypes.SIGNED for x in (*node.inputs, *node.outputs)),
+            lambda node: node.outputs[0].dtype == "int64" and all(x.dtype in dtypes.SIGNED for x in node.inputs),
             _range,
             _inputs,
             lambda node, start, stop, step: step != 0,
