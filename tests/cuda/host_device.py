@@ -29,7 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from graphc.backends import disk
-from graphc.backends.cupy.device import Buffer, Matrix, MatrixProduct
+from graphc.backends.cupy.device import Buffer, Matrix, MatrixProduct, Placed
 from graphc.configuration import MATMUL_PRECISIONS
 
 HEADER = Path(__file__).with_name("hostcuda.h")
@@ -354,6 +354,7 @@ class HostDevice:
         self.seed = seed
         self.launches: list[Launch] = []
         self.precisions: list[str] = []
+        self.finds = 0
         extra = [f"-fsanitize={sanitize}", "-fsanitize-sections=hostcuda_shared", "-g"] if sanitize else []
         extra += ["--param=tsan-distinguish-volatile=1"] if sanitize == "thread" else []
         self._flags = (*FLAGS, *extra, *flags)
@@ -471,6 +472,39 @@ class HostDevice:
             result[...] = before + np.dtype(dtype).type(product.scale) * (left @ right)
 
         self._do(run)
+
+    def compute(self, function: Callable[..., Any], operands: Sequence[Placed | int], out: Placed) -> None:
+        """Have NumPy, which stands for CuPy, compute an array."""
+        with self.lock:
+            self._refuse_in_capture("compute")
+
+        def run() -> None:
+            with contextlib.suppress(IndexError):  # CuPy takes some other element: nobody may look at the result
+                self._seen(out)[...] = self._asked(function, operands)
+
+        self._do(run)
+
+    def find(self, function: Callable[..., Any], operands: Sequence[Placed | int]) -> tuple[Placed, object]:
+        """What NumPy computes, after all that waits: its size follows from elements."""
+        self.synchronize()
+        self.finds += 1
+        made = np.ascontiguousarray(self._asked(function, operands))
+        if any(np.may_share_memory(made, self._seen(x)) for x in operands if isinstance(x, Placed)):
+            raise DeviceError("find: the result lies in an operand")
+        array = self.asarray(made)
+        return Placed(array.address, made.dtype.name, made.shape), array
+
+    def _asked(self, function: Callable[..., Any], operands: Sequence[Placed | int]) -> Any:
+        with np.errstate(all="ignore"):
+            return function(np, *[x if isinstance(x, int) else self._seen(x) for x in operands])
+
+    def _seen(self, operand: Placed) -> np.ndarray[Any, Any]:
+        nbytes = math.prod(operand.shape) * np.dtype(operand.dtype).itemsize
+        if not nbytes:
+            raise DeviceError(f"a library gets {operand}, which has no elements")
+        self._check_range(operand.address, nbytes, f"library on {operand}")
+        memory = (ctypes.c_char * nbytes).from_address(operand.address)
+        return np.frombuffer(memoryview(memory), operand.dtype).reshape(operand.shape)
 
     def _view(self, dtype: str, matrix: Matrix) -> np.ndarray[Any, Any]:
         size = np.dtype(dtype).itemsize

@@ -17,13 +17,13 @@ import numpy as np
 import pytest
 
 import graphc
-from graphc.backends.cupy import cublas, cuda, nvrtc
+from graphc.backends.cupy import cublas, cuda, libraries, nvrtc
 from graphc.backends.cupy.cuda import CupyBuffer, CupyDevice
-from graphc.backends.cupy.device import Device, Matrix, MatrixProduct
+from graphc.backends.cupy.device import Device, Matrix, MatrixProduct, Placed
 from graphc.errors import BackendError, GpuUnavailableError
 
 HERE = Path(graphc.__file__).parent / "backends" / "cupy"
-FILES = ["cuda.py", "cublas.py", "available.py"]
+FILES = ["cuda.py", "cublas.py", "available.py", "libraries.py"]
 
 # ---- the names that are used, out of the source ----
 
@@ -68,7 +68,7 @@ ATTRIBUTES = {
     "cupy.cuda.MemoryPointer": ["ptr", "__add__"],
     "cupy.cuda.Device": ["id", "compute_capability"],
     "cupy.cuda.Stream.null": ["ptr"],
-    "cupy.ndarray": ["data", "device", "dtype", "flags", "shape", "__dlpack_device__"],
+    "cupy.ndarray": ["data", "device", "dtype", "flags", "shape", "__dlpack_device__", "astype", "view", "reshape"],
 }
 
 
@@ -114,7 +114,9 @@ def test_the_walk_finds_the_names() -> None:
 @pytest.mark.parametrize("file, name, call", USED, ids=lambda value: value if isinstance(value, str) else "")
 def test_names_and_signatures(cupy: Any, file: str, name: str, call: ast.Call | None) -> None:
     target = resolved(name)
-    if call is not None:
+    if call is not None and isinstance(target, sys.modules["cupy"].ufunc):
+        assert len(call.args) == target.nin
+    elif call is not None:
         signature(target).bind(*call.args, **{str(keyword.arg): keyword.value for keyword in call.keywords})
 
 
@@ -137,6 +139,17 @@ def test_the_tables_are_of_what_is_used() -> None:
     source = "".join((HERE / file).read_text() for file in FILES)
     told = {name for names in (*METHODS.values(), *ATTRIBUTES.values()) for name in names} - {"__add__"}
     assert [name for name in told if name not in source] == []
+
+
+@pytest.mark.parametrize("name", sorted((libraries.HALVES | libraries.NEAR_HALVES) - {"where"}))
+def test_elementwise_functions_of_float16(cupy: Any, name: str) -> None:
+    function = getattr(cupy, name)
+    assert {"e" * function.nin + result for result in ("->e", "->?")} & set(function.types)
+
+
+@pytest.mark.parametrize("name", sorted(libraries.COMPARISONS))
+def test_comparisons_of_numbers_with_and_without_signs(cupy: Any, name: str) -> None:
+    assert {"qQ->?", "Qq->?"} <= set(getattr(cupy, name).types)
 
 
 def test_errors_have_a_status(cupy: Any) -> None:
@@ -181,6 +194,17 @@ def test_array(cupy: Any, dtype: str, shape: Any) -> None:
     assert array.strides == np.empty(shape, dtype).strides
     assert array.data.mem is buffer.pointer.mem  # it keeps the memory alive
     assert device.holds(array)
+
+
+def test_memory_as_an_array_for_a_library(cupy: Any) -> None:
+    values = np.arange(24.0)
+    device, buffer = over_host_memory(cupy, values)
+    device._id = 0
+    array = device._seen(Placed(buffer.address + 64, "float32", (2, 3)))
+    assert (type(array), array.shape, array.dtype) == (cupy.ndarray, (2, 3), np.dtype("float32"))
+    assert array.data.ptr == buffer.address + 64
+    assert array.flags.c_contiguous
+    assert device._seen(7) == 7
 
 
 class Elsewhere:
@@ -372,6 +396,7 @@ def test_what_cannot_be_recorded(machine: Machine, device: CupyDevice, monkeypat
         "load a kernel": lambda: device.compile(""),
         "run a recording": recording.launch,
         "take an array": lambda: device.adopt(SimpleNamespace(), "float64"),
+        "ask CuPy": lambda: device.compute(abs, [], Placed(4096, "float64", (1,))),
     }
     device.begin()
     for what, work in forbidden.items():

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from sys import getrefcount
 from typing import Any
@@ -20,7 +21,7 @@ import numpy as np
 from graphc.backends.cupy import cublas, nvrtc
 from graphc.backends.cupy.available import problem
 from graphc.backends.cupy.cublas import Cublas
-from graphc.backends.cupy.device import Buffer, Device, MatrixProduct, Module, Recording
+from graphc.backends.cupy.device import Buffer, Device, MatrixProduct, Module, Placed, Recording
 from graphc.errors import BackendError, GpuUnavailableError
 
 # What DLPack calls memory of a GPU: plain, and managed.
@@ -140,6 +141,29 @@ class CupyDevice:
                 self._workspace = self._cupy.cuda.alloc(cublas.WORKSPACE)
                 self._cublas = Cublas(cublas.library(), self._workspace.ptr)
             self._cublas.multiply(stream.ptr, product)
+
+    def compute(self, function: Callable[..., Any], operands: Sequence[Placed | int], out: Placed) -> None:
+        """Have CuPy compute an array."""
+        with self._lock:
+            self._outside("ask CuPy")
+            self._stream()
+            self._seen(out)[...] = function(self._cupy, *map(self._seen, operands))
+
+    def find(self, function: Callable[..., Any], operands: Sequence[Placed | int]) -> tuple[Placed, object]:
+        """What CuPy computes, of a size that follows from elements, and what keeps it alive."""
+        with self._lock:
+            self._outside("ask CuPy")
+            self._stream()
+            made = self._cupy.ascontiguousarray(function(self._cupy, *map(self._seen, operands)))
+        return Placed(made.data.ptr, made.dtype.name, made.shape), made
+
+    def _seen(self, operand: Placed | int) -> Any:
+        """Memory as a CuPy array; numbers as they are."""
+        if isinstance(operand, int):
+            return operand
+        nbytes = math.prod(operand.shape) * np.dtype(operand.dtype).itemsize
+        memory = self._cupy.cuda.UnownedMemory(operand.address, nbytes, None, self._id)
+        return self._cupy.ndarray(operand.shape, operand.dtype, memptr=self._cupy.cuda.MemoryPointer(memory, 0))
 
     def copy(self, target: int, source: int, nbytes: int) -> None:
         """Copy between any two memories."""

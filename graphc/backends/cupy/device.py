@@ -9,7 +9,7 @@ is an error, as it is on a GPU.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -44,6 +44,15 @@ class MatrixProduct:
     scale: float = 1.0
     is_added: bool = False
     precision: str = "highest"
+
+
+@dataclass(frozen=True)
+class Placed:
+    """An array in device memory, in C order, that has elements."""
+
+    address: int
+    dtype: str
+    shape: tuple[int, ...]
 
 
 class Buffer(Protocol):
@@ -99,6 +108,15 @@ class Device(Protocol):
 
     def multiply(self, product: MatrixProduct) -> None:
         """Compute a product."""
+
+    def compute(self, function: Callable[..., Any], operands: Sequence[Placed | int], out: Placed) -> None:
+        """Have a library compute an array: ``out[...] = function(library, *operands)``, and do not wait for it.
+
+        The library is CuPy, or what stands for it; the operands are its arrays, and numbers.
+        """
+
+    def find(self, function: Callable[..., Any], operands: Sequence[Placed | int]) -> tuple[Placed, object]:
+        """What a library computes, of a size that follows from elements, and what keeps it alive; waits if it must."""
 
     def copy(self, target: int, source: int, nbytes: int) -> None:
         """Copy between any two memories, pinned or on the device."""

@@ -21,7 +21,7 @@ from graphc.backends.cupy.commands import Address, Copy, at_once
 from graphc.backends.cupy.device import Device
 from graphc.backends.cupy.hot import FromHost, Hot, HotEntry, OnTheDevice, Way
 from graphc.backends.cupy.instance import Task, instance
-from graphc.backends.cupy.listing import DeviceSchedule
+from graphc.backends.cupy.listing import DeviceSchedule, why_called
 from graphc.backends.cupy.numbers import Numbers, is_static, roots, wanted
 from graphc.backends.cupy.programs import Programs
 from graphc.backends.cupy.resident import Resident, described, moved, on_host
@@ -332,8 +332,3 @@ class CupyExecutable:
 def copy_of(source: Resident, target: Resident) -> Copy:
     """The command that copies one value to another of its kind."""
     return Copy(Address(target.address), Address(source.address), source.nbytes)
-
-
-def why_called(node: Any) -> str:
-    """Why a node is not part of a kernel."""
-    return f"{node.op} has no CUDA C for {', '.join(x.dtype for x in node.inputs)}"

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from graphc.backends.cupy.libraries import library_of
 from graphc.graph.variable import Constant, Variable
 from graphc.kernels.groups import Decide
 from graphc.kernels.interpret import interpret
@@ -116,6 +117,8 @@ def wanted(plan: Plan) -> list[Variable]:
             add((step.choice.condition,))
         elif isinstance(step, Pick):
             add((step.node.inputs[0],))
+        elif isinstance(step, Call) and (library := library_of(step.node)) is not None:
+            add(library.numbers(step.node))
     for x in plan.schedule.graph.outputs:
         add(plan.shape(x))
     return list(found)
@@ -139,9 +142,20 @@ def roots(plan: Plan, numbers: Sequence[Variable]) -> set[Variable] | None:
             continue
         elif x in made and not made[x].arrays:
             pending += (*made[x].scalars, *made[x].sizes)
+        elif (found_by := _found_by(plan, x)) is not None:
+            pending += found_by
         else:
             return None
     return found
+
+
+def _found_by(plan: Plan, x: Variable) -> Sequence[Variable] | None:
+    """The numbers by which a library finds a size without waiting; None if it does not."""
+    node = x.owner.inputs[0].owner if x.owner is not None and isinstance(x.owner.op, ShapeOf) else None
+    library = None if node is None else library_of(node)
+    if node is None or library is None or not library.finds(node) or library.waits(node):
+        return None
+    return [*library.numbers(node), *(n for n in plan.shape(node.inputs[0]) if isinstance(n, Variable))]
 
 
 def is_static(plan: Plan) -> bool:

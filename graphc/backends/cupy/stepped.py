@@ -16,14 +16,15 @@ import numpy as np
 from graphc.backends.cupy.arena import aligned
 from graphc.backends.cupy.calls import OnDevice
 from graphc.backends.cupy.commands import Address, Command, RunKernel, address_of
-from graphc.backends.cupy.device import Buffer, pointer
+from graphc.backends.cupy.device import Buffer, Placed, pointer
 from graphc.backends.cupy.launches import Prepared
+from graphc.backends.cupy.libraries import Library, Operand, is_countable, library_of
 from graphc.backends.cupy.numbers import Numbers
 from graphc.backends.cupy.resident import Resident
 from graphc.backends.cupy.walk import Refused, Walk
 from graphc.backends.perform import explained, performer
 from graphc.errors import GraphcError
-from graphc.graph.variable import Constant, Variable
+from graphc.graph.variable import Apply, Constant, Variable
 from graphc.kernels.groups import Decide
 from graphc.kernels.steps import Call, Key, Pick, Undecide
 
@@ -56,6 +57,7 @@ class Stepped(Walk):
         super().__init__(executable.plan, numbers, self.device.processors)
         self.buffers: list[Buffer] = []
         self.pinned: list[Any] = []
+        self.kept: list[object] = []
         self.error = self.scratch(4, cleared=True)
         self._checked = True
         for x, value in pairs:
@@ -135,8 +137,58 @@ class Stepped(Walk):
     # ---- steps that are not recorded ----
 
     def call(self, step: Call) -> None:
-        """A node that the host computes."""
-        node = step.node
+        """A node that has no kernel."""
+        if not self.by_library(step.node):
+            self.on_host(step.node)
+
+    def by_library(self, node: Apply) -> bool:
+        """Have a library of the device compute a node; False if the host must."""
+        library = library_of(node)
+        if library is None:
+            return False
+        numbers = library.numbers(node)
+        operands = [int(self.numbers.number(x)) if x in numbers else self.placed(x) for x in node.inputs]
+        (out,) = node.outputs
+        finds = library.finds(node)
+        shape = () if finds else self.numbers.shape(out)
+        if not is_countable(operands, shape) or not library.fits(node, *operands):
+            return False
+        if library.wrong is not None:
+            self.refuse_if(library.wrong, node, operands)
+        if finds:
+            return self.found(node, library, operands)
+        cell = self.scratch(math.prod(shape) * np.dtype(out.dtype).itemsize)
+        made = Placed(address_of(cell), out.dtype, shape)
+        self.device.compute(lambda cupy, *arrays: library.compute(cupy, node, *arrays), operands, made)
+        self.numbers.shapes[out] = shape
+        self.cells[self.place(out)] = cell
+        return True
+
+    def found(self, node: Apply, library: Library, operands: Sequence[Operand]) -> bool:
+        """Have a library compute a node whose size it finds; False if the host must."""
+        try:
+            made, kept = self.device.find(lambda cupy, *arrays: library.compute(cupy, node, *arrays), operands)
+        except (IndexError, ValueError):  # a mask has not as many places as what is beside it, or what is put there
+            return False
+        self.kept.append(kept)
+        (out,) = node.outputs
+        assert made.dtype == out.dtype
+        self.numbers.shapes[out] = made.shape
+        self.cells[self.place(out)] = Address(made.address) if made.address else self.scratch(8)
+        return True
+
+    def refuse_if(self, wrong: Callable[..., Any], node: Apply, operands: Sequence[Operand]) -> None:
+        """Set the error word if NumPy would refuse the elements of operands."""
+        error = Placed(address_of(self.error), "uint32", (1,))
+        self.device.compute(lambda cupy, word, *xs: word | wrong(cupy, node, *xs), [error, *operands], error)
+        self._checked = False
+
+    def placed(self, x: Variable) -> Placed:
+        """Where a value is on the device."""
+        return Placed(address_of(self.address(x)), x.dtype, self.numbers.shape(x))
+
+    def on_host(self, node: Apply) -> None:
+        """Compute a node on the host."""
         operands = self.operands(node.inputs)
         try:
             with np.errstate(all="ignore"):
