@@ -24,7 +24,8 @@ from graphc.kernels.loopir import (
     Value,
 )  # fmt: skip
 from graphc.kernels.nests import elementwise, same_place
-from graphc.kernels.steps import Product
+from graphc.kernels.plan import Plan
+from graphc.kernels.steps import Commit, Key, Product, read_by
 from graphc.kernels.uses import Uses
 
 
@@ -52,6 +53,20 @@ def in_commit(uses: Uses, returned: int, old: Sequence[Variable | None]) -> dict
     one, if any.
     """
     return _Finder(uses, returned, old).run()
+
+
+def staying(plan: Plan, returned: int, old: Sequence[Variable | None]) -> dict[Key, int]:
+    """The memories that are where old values are while their elements are changed, and the numbers of those updates.
+
+    There are none if what changes them reads an old value: the commit replaces all of them, in any order.
+    """
+    if plan.in_place is None:
+        return {}
+    updates = [(result - returned, plan.schedule.graph.inputs[input]) for result, input in plan.in_place.updates]
+    read = {key for step in plan.steps if isinstance(step, Commit) for key in read_by(step)}
+    if any(old[number] is not x for number, x in updates) or not read.isdisjoint(x for x in old if x is not None):
+        return {}
+    return {plan.results[returned + number]: number for number, _ in updates}
 
 
 class _Finder:

@@ -13,7 +13,7 @@ from benchmarks.native import FLOAT32_MLP, mlp_data, mlp_function
 from graphc import config, function, shared
 from graphc.backends.cupy import walk
 from graphc.backends.cupy.chosen import standing_in
-from graphc.backends.cupy.commands import Multiply, RunKernel
+from graphc.backends.cupy.commands import Copy, Multiply, RunKernel
 from graphc.ifelse import ifelse
 from tests.cuda.host_device import HostDevice, compiler
 from tests.cuda.play import close
@@ -23,6 +23,7 @@ pytestmark = pytest.mark.skipif(compiler() is None, reason="g++ compiles the ker
 N = 140  # one block does not run all
 FEW = 1 << 15  # products of no more multiplications would still be our own
 RATE = 0.01
+ROWS = [1, 7, 1]
 ULPS = 256  # of the largest element: sums of N products in other orders, over a few steps
 
 Updates = Callable[[Any, Any, Any, Any], dict[Any, Any]]
@@ -43,6 +44,14 @@ CASES: dict[str, tuple[Updates, tuple[int, int]]] = {
     "transposed": (lambda w, v, x, y: {w: w.T + x}, (0, 0)),
     "of each other": (lambda w, v, x, y: {w: v + x, v: w + x}, (0, -1)),
     "twice the same": (lambda w, v, x, y: {w: w + x, v: w + x}, (0, -1)),
+    "some rows": (lambda w, v, x, y: {w: T.inc_subtensor(w[ROWS], x[:3])}, (0, 1)),
+    "some rows, twice": (lambda w, v, x, y: {w: T.set_subtensor(T.inc_subtensor(w[ROWS], x[:3])[2:4], y[:2])}, (0, -1)),
+    "some rows of both": (lambda w, v, x, y: {w: T.inc_subtensor(w[ROWS], x[:3]), v: v * y}, (0, -1)),
+    "rows of each other": (
+        lambda w, v, x, y: {w: T.inc_subtensor(w[ROWS], v[ROWS]), v: T.set_subtensor(v[2], w[1])}, (0, -1),
+    ),
+    "rows by what is replaced": (lambda w, v, x, y: {w: T.inc_subtensor(w[ROWS], v[0]), v: v + x}, (0, -1)),
+    "rows, and what reads them": (lambda w, v, x, y: {w: T.inc_subtensor(w[ROWS], 1.0), v: v - w}, (0, -1)),
 }  # fmt: skip
 
 
@@ -130,6 +139,28 @@ def test_new_values_are_where_the_old_ones_were(device: HostDevice) -> None:
     f(np.eye(N))
     np.testing.assert_array_equal(w.get_value(), 2 * np.eye(N))
     np.testing.assert_array_equal(mine.get(), np.eye(N), "a function does not write into the user's memory")
+
+
+def test_rows_that_are_not_written_are_not_copied(device: HostDevice) -> None:
+    """Unless the user has the memory of the old value."""
+    w, i = shared(np.zeros((N, N)), "w"), T.lvector("i")
+    f = function([i], updates={w: T.inc_subtensor(w[i], 1.0)}, backend="cupy")
+    expected = np.zeros((N, N))
+    for _ in range(3):
+        f(ROWS)
+        np.add.at(expected, ROWS, 1.0)
+        np.testing.assert_array_equal(w.get_value(), expected)
+    copies = [c for c in instance_of(f).commits if isinstance(c, Copy)]
+    assert [c.target.value == c.source.value for c in copies] == [True]
+    mine = device.asarray(expected)
+    w.set_value(mine, borrow=True)
+    f(ROWS)
+    np.testing.assert_array_equal(mine.get(), expected)
+    np.add.at(expected, ROWS, 1.0)
+    np.testing.assert_array_equal(w.get_value(), expected)
+    with pytest.raises(IndexError):
+        f([0, N])
+    np.testing.assert_array_equal(w.get_value(), expected)
 
 
 @pytest.mark.usefixtures("library")

@@ -20,7 +20,7 @@ def compile(schedule: Schedule) -> Executable:
     """Make a schedule run on the current GPU.  One that kernels cannot run yet is run on the host, and says so."""
     device = current()
     try:
-        made = plan(schedule, kernel_ops(spelling.spells), windows=False, atomic=True)
+        made = plan(schedule, kernel_ops(spelling.spells), windows=False, atomic=True, in_place=True)
     except Unplanned as reason:
         return Hosted(schedule, device, str(reason))
     return CupyExecutable(schedule, made, device, programs_of(device))

@@ -138,7 +138,7 @@ class Multiply:
 
 @dataclass(frozen=True)
 class Copy:
-    """Bytes from one place to another."""
+    """Bytes from one place to another; nothing if that is the same."""
 
     target: Address
     source: Address
@@ -156,7 +156,7 @@ class Copy:
 
     def run(self, device: Device) -> None:
         """Copy."""
-        if self.nbytes:
+        if self.nbytes and self.target.value != self.source.value:
             device.copy(address_of(self.target), address_of(self.source), self.nbytes)
 
 

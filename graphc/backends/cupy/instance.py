@@ -25,14 +25,14 @@ from graphc.backends.cupy.numbers import Numbers
 from graphc.backends.cupy.programs import Launched, Programs, source, whole_source
 from graphc.backends.cupy.walk import Walk
 from graphc.graph.variable import Constant, Variable
-from graphc.kernels.commit import Addition, Update, in_commit
+from graphc.kernels.commit import Addition, Update, in_commit, staying
 from graphc.kernels.copies import copying
 from graphc.kernels.epilogue import joined, with_epilogues
 from graphc.kernels.gpuir import walk
 from graphc.kernels.launch import Launch
 from graphc.kernels.map_gpu import ALONE
 from graphc.kernels.plan import Plan
-from graphc.kernels.steps import Key, Product, Step
+from graphc.kernels.steps import Commit, Key, Product, Step, Verify
 from graphc.kernels.uses import Uses
 
 # A function of no more kernels and iterations than these is run by one block: it takes less time than a launch.
@@ -114,8 +114,11 @@ class Instance(Walk):
         self._inputs: frozenset[Key] = frozenset(plan.schedule.graph.inputs)
         self._updates: dict[int, Update] = {}
         self._added: dict[int, Addition] = {}
+        self._stays: dict[Key, int] = {}
+        """Memories that are where the old values are, and the numbers of the new ones."""
         if not alone:
             uses = Uses(plan)
+            self._stays = staying(plan, task.returned, task.old)
             self._updates = in_commit(uses, task.returned, task.old)
             self._join(uses)
         self._run_steps()
@@ -166,6 +169,7 @@ class Instance(Walk):
     def _copy_the_others(self) -> None:
         """The new values that no command of the commit computes are copied."""
         computed = {number for update in self._updates.values() for number in update.numbers}
+        computed.update(self._stays.values())
         first = self.returned
         new = zip(self.results[first:], self.targets, self.nbytes_of[first:], strict=True)
         self.commits += [Copy(target, cell, n) for i, (cell, target, n) in enumerate(new) if i not in computed]
@@ -235,6 +239,8 @@ class Instance(Walk):
     def _run_steps(self) -> None:
         """All steps, those of the commit apart from the others."""
         for position, step in enumerate(self.steps):
+            if self._stays and self._step_in_place(position, step):
+                continue
             update = self._updates.get(position)
             self.in_place = update is not None
             self._into = self.commands if update is None else self.commits
@@ -246,7 +252,24 @@ class Instance(Walk):
                 self._add(self._added[position], self.targets[update.numbers[0]])
             elif step is not None:
                 self.step(step)
-        self._into = self.commands
+        self.in_place, self._into = False, self.commands
+
+    def _step_in_place(self, position: int, step: Step | None) -> bool:
+        """A step by which an old value is changed where it is; False for others."""
+        self.in_place, self._into = False, self.commands
+        if isinstance(step, Verify):
+            self.step(step.launch)
+        elif isinstance(step, Commit):
+            self.in_place, self._into = True, self.commits
+            self.step(step)
+        elif isinstance(step, Launch) and self.plan.whens[position]:
+            old, new = step.arrays
+            self.cells[self.place(new)] = target = self.targets[self._stays[self.place(new)]]
+            nbytes = math.prod(self.numbers.shape(new)) * np.dtype(new.dtype).itemsize
+            self.commits.append(Copy(target, self.address(old), nbytes))  # where all new values go elsewhere
+        else:
+            return False
+        return True
 
     def _join(self, uses: Uses) -> None:
         """Products become part of the steps that read them: of a kernel, if they are our own, or of an addition."""
@@ -336,7 +359,9 @@ class Instance(Walk):
             return False
         if sum(len(list(walk(p.kernel.body))) for p in launches) > MOST_STATEMENTS:
             return False
-        return sum(run.work for _, run in self._launches) <= MOST_WORK
+        # One block would copy what stays where it is.
+        copied = sum(math.prod(self.numbers.shape(key)) for key in self._stays)
+        return copied + sum(run.work for _, run in self._launches) <= MOST_WORK
 
     @cached_property
     def cuda(self) -> str:

@@ -14,7 +14,19 @@ from graphc.kernels.interpret import interpret
 from graphc.kernels.launch import Launch
 from graphc.kernels.loopir import Extent, Kernel, Loop, Output, Require, Statement, Value, defines, uses
 from graphc.kernels.plan import Plan
-from graphc.kernels.steps import Assumed, Call, Key, NotEmpty, Pick, SameCount, SizesEqual, Undecide, Window, read_by
+from graphc.kernels.steps import (
+    Assumed,
+    Call,
+    Commit,
+    Key,
+    NotEmpty,
+    Pick,
+    SameCount,
+    SizesEqual,
+    Undecide,
+    Window,
+    read_by,
+)
 from graphc.ops.shape import ShapeOf
 
 
@@ -105,8 +117,8 @@ def wanted(plan: Plan) -> list[Variable]:
     for step in plan.steps:
         for key in read_by(step):
             add(plan.shape(key))
-        if isinstance(step, Launch):
-            add(step.sizes)
+        if isinstance(step, Launch | Commit):
+            add((step.launch if isinstance(step, Commit) else step).sizes)
         elif isinstance(step, SizesEqual | Assumed):
             add((step.left, step.right))
         elif isinstance(step, SameCount):

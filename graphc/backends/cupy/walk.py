@@ -25,7 +25,18 @@ from graphc.kernels.launch import Launch
 from graphc.kernels.loopir import Array, Kernel, Size
 from graphc.kernels.plan import Plan
 from graphc.kernels.product import multiplied
-from graphc.kernels.steps import Assumed, Key, NotEmpty, Product, SameCount, SizesEqual, Step
+from graphc.kernels.steps import (
+    Assumed,
+    Commit,
+    Key,
+    NotEmpty,
+    Product,
+    SameCount,
+    SizesEqual,
+    Step,
+    Verify,
+    Weigh,
+)
 from graphc.kernels.views import View
 from graphc.ops.shape import ShapeOf
 
@@ -252,9 +263,18 @@ class Walk(ABC):
             raise Refused
         return aligned(math.prod(shape) * np.dtype(key.dtype).itemsize)
 
+    def weigh(self, step: Weigh) -> None:
+        """New values are made apart from the old ones."""
+        self.taken[step.apart] = True
+
+    def commit(self, step: Commit) -> None:
+        """A kernel of the commit."""
+        self.launch(step.launch)
+
     actions: ClassVar[Mapping[type, Callable[..., None]]] = {
-        Launch: launch, Product: product, SizesEqual: sizes_equal, Assumed: assumed,
-        SameCount: same_count, NotEmpty: not_empty,
+        Launch: launch, Product: product, SizesEqual: sizes_equal, Assumed: assumed, SameCount: same_count,
+        NotEmpty: not_empty, Weigh: weigh, Commit: commit,
+        Verify: lambda self, step: None,  # a kernel that writes to a copy checks soon enough
     }  # fmt: skip
     """What each kind of step is."""
 
