@@ -38,15 +38,15 @@ from graphc.kernels.steps import Commit, Step, Verify
 def in_shares(plan: Plan, threads: int) -> Plan:
     """The same plan for large work, whose rows are there once for each thread."""
     pairs: list[tuple[Step, Predicate]] = []
-    early, commit = plan.early, plan.commit
-    for i, (step, when) in enumerate(zip(plan.steps, plan.whens, strict=True)):
-        if i == plan.early:
-            early = len(pairs)
-        if i == plan.commit:
-            commit = len(pairs)
+    begins: list[int] = []  # of what becomes of each step
+    for step, when in zip(plan.steps, plan.whens, strict=True):
+        begins.append(len(pairs))
         pairs += _in_shares(plan, step, when, threads)
+    begins.append(len(pairs))
     steps, whens = [step for step, _ in pairs], [when for _, when in pairs]
-    return replace(plan, steps=tuple(steps), whens=tuple(whens), early=early, commit=commit)
+    return replace(
+        plan, steps=tuple(steps), whens=tuple(whens), early=begins[plan.early], commit=begins[plan.commit]
+    )
 
 
 def _in_shares(plan: Plan, step: Step, when: Predicate, threads: int) -> list[tuple[Step, Predicate]]:

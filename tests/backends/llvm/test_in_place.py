@@ -171,6 +171,15 @@ def test_much_work_is_not_done_in_a_commit(monkeypatch: pytest.MonkeyPatch, size
     assert w.get_value()[:, 0].tolist() == [3.0] * 10 + [1.0] * 1990
 
 
+def test_both_entries_are_native() -> None:
+    w = start()
+    f = function([i, v], T.exp(v).sum(axis=0), updates=[(w, T.inc_subtensor(w[i], v))], backend="llvm")
+    (variant,) = f.variants.values()
+    executable: Any = variant.executable
+    assert executable.program.in_place
+    assert executable._larger.program.in_place
+
+
 def test_the_limit_is_some_milliseconds() -> None:
     assert 1e-3 < work.MOST_COMMITTED * 1e-10 < 1e-1
 

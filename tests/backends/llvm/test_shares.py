@@ -56,6 +56,16 @@ def test_how_kernels_are_taken_apart(name: str) -> None:
     assert [step.shared.manner for launch in launches for step in taken_apart(launch, 4)] == manners
 
 
+@pytest.mark.skipif(not capi.supported(), reason="no native entry on this Python")
+@pytest.mark.parametrize("name", PROGRAMS)
+def test_large_work_has_an_entry_of_its_own(name: str) -> None:
+    """Python is in between only where it must compute something."""
+    inputs, outputs, _ = PROGRAMS[name]
+    executable: Any = next(iter(function(inputs, outputs, backend="llvm").variants.values())).executable
+    assert executable.program is not None
+    assert executable._larger.program is not None
+
+
 def test_each_thread_has_rows_of_its_own() -> None:
     executable: Any = next(iter(function([m], T.nnet.softmax(m), backend="llvm").variants.values())).executable
     (step,) = [s for s in in_shares(executable.plan, 5).steps if isinstance(s, InShares)]
