@@ -72,8 +72,8 @@ ELSEWHERE: dict[int, str] = {
     39: "done where kernels are formed: kernels/fuse.py; once formulas are expanded, `f(x, y)[i, j]` becomes "
     "`f(x[i, j], y[i, j])`, and `f(x)[i]` of a cheap `f` becomes `f(x[i])` (rewrites/lifts.py)",
     40: "schedule/memory.py: dead buffers are written into; kernels read and write in one pass",
-    41: "schedule/memory.py and kernels/plan.py: dead memory is used again; a part of a shared variable is changed where "
-    "it is (kernels/inplace.py), and a copy of what nobody reads any more is left out (kernels/handover.py)",
+    41: "schedule/memory.py and kernels/plan.py: dead memory is used again; a part of a shared variable is changed "
+    "where it is (kernels/inplace.py), and a copy of what nobody reads any more is left out (kernels/handover.py)",
     42: "there is no scan yet",
     43: "there is no scan yet",
     44: "there is no scan yet",

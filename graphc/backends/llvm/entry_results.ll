@@ -183,13 +183,16 @@ start:
   %failed = icmp slt i64 %bytes, 0
   br i1 %failed, label %refuse, label %obtained
 obtained:
-  %origin = get i64 %row:result.origin
-  %is_in_place = icmp eq i64 %origin, ${IN_PLACE}
-  %less = sub i64 0, %bytes
-  %counted = select i1 %is_in_place, i64 %less, i64 %bytes
-  %sum.next = add i64 %sum, %counted
+  %sum.next = add i64 %sum, %bytes
   next %row
   %total = phi i64 [%read, %row.start], [%sum.next, %row.next]
+  %any_stay = icmp ne i64 %stay, 0
+  br i1 %any_stay, label %discount, label %counted
+discount:
+  %untouched = call i64 @untouched(ptr %context)
+  %less = sub i64 %total, %untouched
+  ret i64 %less
+counted:
   ret i64 %total
 refuse:
   call void @undo(ptr %context, ptr %row)
@@ -200,6 +203,22 @@ part:
   br label %again
 fail:
   ret i64 -1
+}
+
+; Of what stays where it is, the bytes read and written.
+define internal i64 @untouched(ptr %context) noinline optnone {
+start:
+  each %row of result in %context:context.results
+  %sum = phi i64 [0, %row.start], [%sum.next, %row.next]
+  %bytes = get i64 %row:result.bytes
+  %twice = shl i64 %bytes, 1
+  %origin = get i64 %row:result.origin
+  %is_in_place = icmp eq i64 %origin, ${IN_PLACE}
+  %more = select i1 %is_in_place, i64 %twice, i64 0
+  %sum.next = add i64 %sum, %more
+  next %row
+  %total = phi i64 [0, %row.start], [%sum.next, %row.next]
+  ret i64 %total
 }
 
 ; Whether nobody else has come to hold what is to be changed where it is, if other threads ran.  `held` is ours.
