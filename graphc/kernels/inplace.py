@@ -14,11 +14,12 @@ made before (`Verify`), and all that reads the old value has done so.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from dataclasses import dataclass, replace
 
 from graphc.graph.predicates import ALWAYS, Choice, Predicate
 from graphc.graph.variable import Constant, Variable
+from graphc.kernels.emit import Emitter
 from graphc.kernels.handover import copy_of
 from graphc.kernels.launch import Launch
 from graphc.kernels.loopir import Accumulate, Loop, Require, Statement, Store
@@ -53,32 +54,22 @@ class Parted:
     in_place: InPlace | None = None
 
 
-def parted(
-    steps: Sequence[Step],
-    whens: Sequence[Predicate],
-    early: int,
-    home: Mapping[Variable, Key],
-    made: Set[Key],
-    results: Sequence[Key],
-    inputs: Sequence[Variable],
-    replaces: Sequence[int | None],
-) -> Parted:
+def parted(emitter: Emitter, early: int, inputs: Sequence[Variable], replaces: Sequence[int | None]) -> Parted:
     """The steps with those in the commit that may change an old value where it is.
 
-    home: the memory of each array that is in another's; made: memories that the plan fills and nobody else holds;
-    results: the memory of each result; replaces: for each result the number of the input whose value it replaces.
+    early: how many of them need no array; replaces: for each result the number of the input whose value it replaces.
     """
+    steps, whens = emitter.steps, emitter.whens
     unchanged = Parted(steps, whens, early, len(steps))
-    if not any(isinstance(input, int) and results[i].ndim for i, input in enumerate(replaces)):
+    if not any(input is not None and emitter.results[i].ndim for i, input in enumerate(replaces)):
         return unchanged
-    finder = _Finder(steps, whens, early, home, made, results, inputs, replaces)
-    found = finder.found()
+    found = _Finder(emitter, early, inputs, replaces).found()
     if not found:
         return unchanged
     commits = {p for update in found for p in update.changes}
     copies = {update.copy for update in found}
     launches: list[Launch] = [step for p in sorted(commits) if isinstance(step := steps[p], Launch)]
-    # No value of the graph tells which; one of the new values stands for it.
+    # No value of the graph tells which; an old value stands for the condition.
     apart = Choice(inputs[found[0].input], ALWAYS)
     pairs: list[tuple[Step, Predicate]] = []
     for position, (step, when) in enumerate(zip(steps, whens, strict=True)):
@@ -110,22 +101,15 @@ class _Finder:
     """Looks for new values that are copies of old ones with some elements changed."""
 
     def __init__(
-        self,
-        steps: Sequence[Step],
-        whens: Sequence[Predicate],
-        early: int,
-        home: Mapping[Variable, Key],
-        made: Set[Key],
-        results: Sequence[Key],
-        inputs: Sequence[Variable],
-        replaces: Sequence[int | None],
+        self, emitter: Emitter, early: int, inputs: Sequence[Variable], replaces: Sequence[int | None]
     ) -> None:
-        self.steps, self.whens, self.home, self.made = steps, whens, home, made
-        self.results, self.inputs, self.replaces = results, inputs, replaces
-        self.times = Counter(results)
-        self.known = {*inputs, *(x for step in steps[:early] if isinstance(step, Launch) for x in step.outputs)}
+        self.steps, self.whens, self.home, self.made = emitter.steps, emitter.whens, emitter.home, emitter.made
+        self.results, self.inputs, self.replaces = emitter.results, inputs, replaces
+        self.times = Counter(self.results)
+        first = self.steps[:early]
+        self.known = {*inputs, *(x for step in first if isinstance(step, Launch) for x in step.outputs)}
         self.touched: dict[Key, list[int]] = {}
-        for position, step in enumerate(steps):
+        for position, step in enumerate(self.steps):
             for key in dict.fromkeys(map(self._home, read_by(step))):
                 self.touched.setdefault(key, []).append(position)
 

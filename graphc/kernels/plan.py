@@ -163,8 +163,8 @@ class _Planner:
         self._stage(order.late, late, self.choices, set())
         emitter.finish(self.graph.outputs)
         emitter.hand_over()
+        cut = parted(emitter, count, self.graph.inputs, self.replaces)
         home, made, results = emitter.home, emitter.made, emitter.results
-        cut = parted(emitter.steps, emitter.whens, count, home, made, results, self.graph.inputs, self.replaces)
         return Plan(
             self.schedule,
             self.shapes,
