@@ -74,6 +74,9 @@ class UnitedSizes(Sizes):
             return a
         return self._meet(a, b, broadcasts=True)
 
+    def stretch(self, have: Size, wanted: Size) -> Size:
+        return super().stretch(self.find(have), self.find(wanted))
+
     def _meet(self, a: Size, b: Size, broadcasts: bool) -> Size:
         """One size for two that must be equal, written down as a guard of the node that is being entered.
 

@@ -10,14 +10,14 @@ where `t5` is another name for `t3` on the right.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence, Set
 
 from graphc.graph.predicates import Predicate
 from graphc.graph.variable import Variable
 from graphc.kernels.launch import Launch
 from graphc.kernels.loopir import Load
 from graphc.kernels.nests import elementwise, same_place
-from graphc.kernels.steps import Key, Step, read_by
+from graphc.kernels.steps import Key, Step, kept_by, read_by
 
 
 def handed_over(
@@ -31,8 +31,14 @@ def handed_over(
     copies = {position: found for position, step in enumerate(steps) if (found := copy_of(step)) is not None}
     if not any(source in made for source, _ in copies.values()):
         return {}
+
+    def memories(keys: Iterable[Key]) -> dict[Key, None]:
+        return dict.fromkeys(home.get(x, x) if isinstance(x, Variable) else x for x in keys)
+
+    kept: set[Key] = set(results)
     for position, step in enumerate(steps):
-        for key in dict.fromkeys(home.get(x, x) if isinstance(x, Variable) else x for x in read_by(step)):
+        kept.update(memories(kept_by(step)))
+        for key in memories(read_by(step)):
             touched.setdefault(key, []).append(position)
 
     def always(key: Key) -> bool:
@@ -42,7 +48,7 @@ def handed_over(
         position: (source, to)
         for position, (source, to) in copies.items()
         if {source, to} <= made
-        and source not in results
+        and source not in kept
         and touched[source][-1] == position == touched[to][0]
         and always(source)
         and always(to)

@@ -109,7 +109,9 @@ class _Finder:
         first = self.steps[:early]
         self.known = {*inputs, *(x for step in first if isinstance(step, Launch) for x in step.outputs)}
         self.touched: dict[Key, list[int]] = {}
+        self.complete: dict[Key, int] = {}  # after which step
         for position, step in enumerate(self.steps):
+            self.complete.update(dict.fromkeys(map(self._home, written_by(step)), position))
             for key in dict.fromkeys(map(self._home, read_by(step))):
                 self.touched.setdefault(key, []).append(position)
 
@@ -140,7 +142,8 @@ class _Finder:
     def _does_only(self, position: int, changed: Set[Key], old: Set[Variable]) -> bool:
         """Whether a step only writes what is `changed`, and reads what stays as it is to the end.
 
-        What the plan has not made itself may be a part of an old value.
+        What the plan has not made itself may be a part of an old value.  What it has made may be written again, under
+        another name (`handover.py`).
         """
         step = self.steps[position]
         if not isinstance(step, Launch) or step.outputs or not all(map(self._is_known, step.sizes)):
@@ -148,7 +151,8 @@ class _Finder:
         written = set(map(self._home, written_by(step)))
         read = {self._home(key) for key in step.arrays} - written
         own = [key for key in read if key in self.made or isinstance(key, Constant) or key in self.inputs]
-        return written <= changed and len(own) == len(read) and old.isdisjoint(read)
+        complete = all(self.complete.get(key, -1) < position for key in read)
+        return written <= changed and len(own) == len(read) and complete and old.isdisjoint(read)
 
     def _is_known(self, size: Variable) -> bool:
         """Whether a size is known before there are arrays."""

@@ -8,7 +8,7 @@ from graphc.graph.predicates import Predicate
 from graphc.graph.sizes import Shape
 from graphc.graph.variable import Variable
 from graphc.kernels.launch import Memory
-from graphc.kernels.steps import Call, Key, Pick, Step, Window, read_by
+from graphc.kernels.steps import Key, Step, kept_by, read_by
 
 
 def regions(
@@ -32,11 +32,9 @@ def regions(
     last: dict[Key, int] = {}
     for position, (step, when) in enumerate(zip(steps, whens, strict=True)):
         last.update(dict.fromkeys(touched[position], position))
-        # Whether a step under a condition ran is not known afterwards, nor which memory a branch's result is in.
-        if when or isinstance(step, Pick | Window):
+        if when:  # whether it ran is not known afterwards
             kept.update(touched[position])
-        elif isinstance(step, Call):
-            kept.update(home.get(x, x) for x in _held(step))
+        kept.update(home.get(x, x) if isinstance(x, Variable) else x for x in kept_by(step))
     free: dict[object, list[Key]] = {}
     found: dict[Key, Key] = {}
     for position, memories_of_step in enumerate(touched):
@@ -49,10 +47,3 @@ def regions(
             if last[key] == position:
                 free.setdefault((key.dtype, shape_of(key)), []).append(found[key])
     return found
-
-
-def _held(call: Call) -> list[Variable]:
-    """What Python may hold on to: what it returns, and what that may be a view of."""
-    node = call.node
-    seen = {i for output in range(len(node.outputs)) for i in node.op.aliases(output)}
-    return [*node.outputs, *(node.inputs[i] for i in seen)]

@@ -181,3 +181,14 @@ def written_by(step: Step) -> list[Key]:
     if isinstance(step, Commit):
         return written_by(step.launch)
     return list(step.node.outputs) if isinstance(step, Product | Call | Pick | Window) else []
+
+
+def kept_by(step: Step) -> list[Key]:
+    """What may be read later under another name: what parts and branches' results are of, and what Python has seen."""
+    if isinstance(step, Pick | Window):
+        return read_by(step)
+    if isinstance(step, Call):
+        node = step.node
+        seen = {i for output in range(len(node.outputs)) for i in node.op.aliases(output)}
+        return [*node.outputs, *(node.inputs[i] for i in seen)]
+    return []

@@ -337,3 +337,14 @@ def test_what_is_put_into_a_part_broadcasts_and_the_part_does_not() -> None:
             for given in (0, 2, 3):
                 with pytest.raises(ValueError, match=HERE):
                     g(np.zeros(1), np.zeros(5), np.ones(given))
+
+
+def test_what_is_put_into_all_of_an_array_does_not_grow_it() -> None:
+    x, y = T.dmatrices("x", "y")
+    for put in (T.set_subtensor, T.inc_subtensor):
+        f = function([x, y], put(x[:], y))
+        for rows, given in [(3, 3), (1, 1), (3, 1), (0, 0), (0, 1), (1, 1)]:
+            assert f(np.zeros((rows, 2)), np.ones((given, 2))).shape == (rows, 2)
+        for given in (0, 2):
+            with pytest.raises(ShapeError, match=HERE):
+                f(np.zeros((1, 2)), np.ones((given, 2)))

@@ -10,6 +10,7 @@ import pytest
 
 import graphc.tensor as T
 from graphc import function, shared
+from graphc.ifelse import ifelse
 from graphc.kernels.handover import copy_of
 from graphc.kernels.inplace import checks
 from graphc.kernels.launch import Launch
@@ -143,3 +144,36 @@ def test_what_is_read_later_is_copied() -> None:
     assert other.tolist() == [[1], [0]]
     made = [step for step in f.schedule.plan.steps if isinstance(step, Launch)]  # type: ignore[attr-defined]
     assert sum(copy_of(step) is not None for step in made) == 2 or len(made) == 4
+
+
+def results_of(backend: str, inputs: list[Any], outputs: list[Any], args: list[Any]) -> list[Any]:
+    found: list[Any] = function(inputs, outputs, backend=backend, on_unused_input="ignore")(*args)
+    return found
+
+
+def test_what_is_seen_under_another_name_is_copied() -> None:
+    """By the result of a branch, and by rows where they are."""
+    a, b, m = T.dmatrices("a", "b", "m")
+    first = T.inc_subtensor(a[i], 1.0)
+    second = T.inc_subtensor(first[j], 2.0)
+    picked = ifelse(k, first, b)
+    early = T.dot(first[:3], m)
+    seen_again = T.inc_subtensor(first[j], T.dot(early, m)[:2])
+    programs = [[second, second + picked], [seen_again, T.dot(T.dot(seen_again, m), first[:3].T)]]
+    numbers = np.arange(24.0).reshape(6, 4)
+    args = [numbers, -numbers, numbers[:4] + 1, np.array([0, 2]), np.array([2, 5]), 1]
+    for outputs in programs:
+        found, expected = (results_of(name, [a, b, m, i, j, k], outputs, args) for name in ("llvm", "numpy"))
+        for value, right in zip(found, expected, strict=True):
+            assert (value == right).all()
+
+
+def test_a_commit_reads_nothing_that_is_handed_over_meanwhile() -> None:
+    a = T.dmatrix("a")
+    first = T.inc_subtensor(a[i], 1.0)
+    w, u = shared(np.zeros((6, 4))), shared(np.zeros((6, 4)))
+    updates = [(w, T.set_subtensor(w[j], first)), (u, T.inc_subtensor(first[i], 2.0))]
+    f = function([a, i, j], [], updates=updates, backend="llvm")
+    f(np.ones((6, 4)), np.array([1]), np.arange(6))
+    assert w.get_value()[:, 0].tolist() == [1, 2, 1, 1, 1, 1]
+    assert u.get_value()[:, 0].tolist() == [1, 4, 1, 1, 1, 1]
