@@ -177,3 +177,14 @@ def test_a_commit_reads_nothing_that_is_handed_over_meanwhile() -> None:
     f(np.ones((6, 4)), np.array([1]), np.arange(6))
     assert w.get_value()[:, 0].tolist() == [1, 2, 1, 1, 1, 1]
     assert u.get_value()[:, 0].tolist() == [1, 4, 1, 1, 1, 1]
+
+
+def test_what_python_has_computed_is_copied() -> None:
+    a = T.dmatrix("a")
+    masked = T.set_subtensor(a[a > 5.0], 0.0)
+    numbers = np.arange(24.0).reshape(6, 4)
+    args = [numbers, np.array([0, 2])]
+    ((found,), (expected,)) = (
+        results_of(name, [a, i], [T.inc_subtensor(masked[i], 1.0)], args) for name in ("llvm", "numpy")
+    )
+    assert (found == expected).all()
