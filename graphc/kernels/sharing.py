@@ -2,9 +2,9 @@
 
 With ``e = exp(-|z|)``, which never overflows:
 
-    sigmoid(z)  = (1 if z >= 0 else e) / (1 + e)        softplus(z)  = max(z, 0) + log1p(e)
+    sigmoid(z)  = q - q d,  q = (1 if z >= 0 else e) / (1 + e)        softplus(z)  = max(z, 0) + log1p(e)
 
-and for -z as much.  A logistic regression with its gradient needs all four of one z.
+and for -z as much; d is what ``1 + e`` lacks.  A logistic regression with its gradient needs all four of one z.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from dataclasses import replace
 
 from graphc.graph.op import Op
 from graphc.kernels.loopir import Kernel, Let, Loop, Number, Statement, Value
-from graphc.ops.elementwise import abs_, add, ge, maximum, neg, switch, true_div
-from graphc.ops.transcendental import exp, log1p
+from graphc.ops.elementwise import add, ge, maximum, mul, neg, sub, switch, true_div
+from graphc.ops.nnet import decay
+from graphc.ops.transcendental import log1p
 
 
 def shared(kernel: Kernel) -> Kernel:
@@ -52,9 +53,8 @@ class _Common:
         self.dtype = base.dtype
         self.zero, self.one = (Value(self.dtype) for _ in range(2))
         body += [Number(self.zero, 0), Number(self.one, 1)]
-        size = self._let(body, abs_, base)
-        self.e = self._let(body, exp, self._let(body, neg, size))
-        self._above: Value | None = None
+        self.e = self._let(body, decay, base)
+        self._below: tuple[Value, Value] | None = None
         self._log: Value | None = None
 
     def _let(self, body: list[Statement], op: Op, *args: Value, dtype: str | None = None) -> Value:
@@ -66,11 +66,14 @@ class _Common:
         """One of the functions, into the value it had."""
         (z,) = s.args
         if s.op.name == "sigmoid":
-            if self._above is None:
-                self._above = self._let(body, add, self.one, self.e)
+            if self._below is None:
+                total = self._let(body, add, self.one, self.e)
+                self._below = total, self._let(body, sub, self.e, self._let(body, sub, total, self.one))
+            total, missing = self._below
             positive = self._let(body, ge, z, self.zero, dtype="bool")
             top = self._let(body, switch, positive, self.one, self.e)
-            body.append(Let(s.out, true_div, (top, self._above)))
+            quotient = self._let(body, true_div, top, total)
+            body.append(Let(s.out, sub, (quotient, self._let(body, mul, quotient, missing))))
         else:
             if self._log is None:
                 self._log = self._let(body, log1p, self.e)

@@ -36,6 +36,12 @@ def sigmoid(x: Tensor) -> Tensor:
     return switch(x >= 0, 1, e) / (1 + e)
 
 
+@elementwise(dtypes_like=real)
+def decay(x: Tensor) -> Tensor:
+    """``exp(-|x|)``, what `sigmoid` and `softplus` of `x` and of ``-x`` have in common."""
+    return exp(-abs_(x))
+
+
 @elementwise(numpy="graphc.ops.reference:softplus", grad=lambda g, out, x: (g * sigmoid(x),), dtypes_like=real)
 def softplus(x: Tensor) -> Tensor:
     """Smooth ``maximum(x, 0)``: ``log(1 + exp(x))``, accurate for large ``|x|``."""

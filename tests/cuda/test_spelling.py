@@ -59,7 +59,7 @@ FLAGS = (
 # Functions whose last bits are the C library's, or CUDA's; here, the largest error in units in the last place.
 INEXACT = frozenset(
     """
-    pow exp exp2 expm1 log log2 log10 log1p sin cos tan arcsin arccos arctan arctan2 sinh cosh tanh
+    pow exp exp2 expm1 decay log log2 log10 log1p sin cos tan arcsin arccos arctan arctan2 sinh cosh tanh
     arcsinh arccosh arctanh sigmoid softplus logaddexp erf
     """.split()
 )

@@ -174,6 +174,7 @@ ROWS: dict[str, Row] = {
     "softplus": smooth(
         lambda x: np.logaddexp(np.zeros_like(floating(x)), floating(x)), lambda x: mp.log1p(mp.exp(x)), accepts=REAL,
     ),
+    "decay": smooth(lambda x: np.exp(-np.abs(floating(x))), lambda x: mp.exp(-abs(x)), accepts=REAL),
     "softsign": smooth(
         lambda x: floating(x) / (1 + np.abs(floating(x))), lambda x: x / (1 + abs(x)), 2, accepts=REAL, steady=1,
     ),
@@ -213,7 +214,9 @@ def unflushed(name: str, got: Array, want: Array) -> Array:
 # ---- dtypes ----
 
 # NumPy has none of the same dtypes.
-NO_UFUNCS = ("softplus", "sigmoid", "softsign", "hard_sigmoid", "log1mexp", "erf", "round_half_away_from_zero")
+NO_UFUNCS = (
+    "softplus", "sigmoid", "decay", "softsign", "hard_sigmoid", "log1mexp", "erf", "round_half_away_from_zero",
+)  # fmt: skip
 
 
 @pytest.mark.parametrize("name", ROWS)

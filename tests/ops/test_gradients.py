@@ -41,7 +41,8 @@ POINTS: dict[str, tuple[Array, ...]] = {
     "log1mexp": (np.array([-0.2, -1.0, -3.0]),), "sin": (WIDE,), "cos": (WIDE,), "tan": (OPEN,), "arcsin": (OPEN,),
     "arccos": (OPEN,), "arctan": (WIDE,), "arctan2": (WIDE, SIDE), "sinh": (WIDE,), "cosh": (WIDE,), "tanh": (WIDE,),
     "arcsinh": (WIDE,), "arccosh": (ABOVE,), "arctanh": (OPEN,), "erf": (WIDE,), "deg2rad": (WIDE,), "rad2deg": (WIDE,),
-    "sigmoid": (WIDE,), "softplus": (WIDE,), "softsign": (WIDE,), "hard_sigmoid": (np.array([-4.0, 0.4, 3.1]),),
+    "sigmoid": (WIDE,), "softplus": (WIDE,), "decay": (WIDE,), "softsign": (WIDE,),
+    "hard_sigmoid": (np.array([-4.0, 0.4, 3.1]),),
 }  # fmt: skip
 
 # Their results are bools, so that nothing can be derived; or they take none but integers.
@@ -160,6 +161,7 @@ SYMPY: dict[str, Any] = {
     "arcsinh": sympy.asinh(X), "arccosh": sympy.acosh(X), "arctanh": sympy.atanh(X), "erf": sympy.erf(X),
     "deg2rad": X * sympy.pi / 180, "rad2deg": X * 180 / sympy.pi, "sigmoid": 1 / (1 + sympy.exp(-X)),
     "softplus": sympy.log(1 + sympy.exp(X)),
+    "decay": sympy.exp(-sympy.Abs(X)),
     "softsign": X / (1 + sympy.Abs(X)), "mod": sympy.Mod(X, Y), "maximum": sympy.Max(X, Y), "minimum": sympy.Min(X, Y),
     "clip": sympy.Min(sympy.Max(X, Y), Z), "hard_sigmoid": sympy.Min(sympy.Max(X / 5 + sympy.Rational(1, 2), 0), 1),
 }  # fmt: skip

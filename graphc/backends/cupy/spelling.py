@@ -47,7 +47,7 @@ FLOATS: dict[str, str] = {
     "reciprocal": "1 / {}", "sqr": "{0} * {0}", "sqrt": "sqrt#({})",
     "isnan": "{0} != {0}", "isinf": "g_isinf#({})", "isfinite": "g_isfinite#({})",
     "ceil": "ceil#({})", "floor": "floor#({})", "trunc": "trunc#({})", "round_half_to_even": "rint#({})",
-    "exp": "exp#({})", "exp2": "exp2#({})", "expm1": "expm1#({})",
+    "exp": "exp#({})", "exp2": "exp2#({})", "expm1": "expm1#({})", "decay": "exp#(-fabs#({}))",
     "log": "log#({})", "log2": "log2#({})", "log10": "log10#({})", "log1p": "log1p#({})",
     "sin": "sin#({})", "cos": "cos#({})", "tan": "tan#({})",
     "arcsin": "asin#({})", "arccos": "acos#({})", "arctan": "atan#({})", "arctan2": "atan2#({}, {})",

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 
 from graphc.backends.llvm.coefficients import LOG
-from graphc.backends.llvm.exponentials import LOG2, exp
+from graphc.backends.llvm.exponentials import LOG2, decay
 from graphc.backends.llvm.term import (
     Number,
     Term,
@@ -143,13 +143,13 @@ def log1p_of_unit(e: Term) -> Term:
 
 def softplus(x: Term) -> Term:
     """``max(x, 0) + log(1 + exp(-|x|))``."""
-    return choose(x > 0.0, x, 0.0) + log1p_of_unit(exp(-abs(x)))
+    return choose(x > 0.0, x, 0.0) + log1p_of_unit(decay(x))
 
 
 def logaddexp(x: Term, y: Term) -> Term:
     """The larger and ``log(1 + exp(-|x - y|))``."""
     distance = choose(x.equals(y), 0.0, abs(x - y))
-    return choose(x > y, x, y) + log1p_of_unit(exp(-distance))
+    return choose(x > y, x, y) + log1p_of_unit(decay(distance))
 
 
 def arcsinh(x: Term) -> Term:

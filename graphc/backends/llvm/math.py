@@ -43,7 +43,7 @@ def _binary(formula: Callable[[Term, Term], Term]) -> Binary:
 FUNCTIONS: dict[str, Unary] = {
     formula.__name__: _unary(formula)
     for formula in (
-        exponentials.exp, exponentials.exp2, exponentials.expm1, exponentials.sigmoid,
+        exponentials.exp, exponentials.exp2, exponentials.expm1, exponentials.decay, exponentials.sigmoid,
         exponentials.sinh, exponentials.cosh, exponentials.tanh,
         logarithms.log, logarithms.log2, logarithms.log10, logarithms.log1p, logarithms.softplus,
         logarithms.arcsinh, logarithms.arccosh, logarithms.arctanh,
@@ -58,7 +58,7 @@ BINARY_FUNCTIONS: dict[str, Binary] = {
 }
 
 # These call a function of the module for angles that are too large for their own reduction.
-_WITH_LARGE_ANGLES = ("sin", "cos", "tan")
+WITH_LARGE_ANGLES = ("sin", "cos", "tan")
 
 
 def symbol(name: str, kind: Kind) -> str:
@@ -66,12 +66,17 @@ def symbol(name: str, kind: Kind) -> str:
     return f"{name}.{kind.suffix}"
 
 
+def inlined(name: str, b: Builder, *args: Value) -> Value:
+    """The instructions of an op, where they are needed."""
+    return BINARY_FUNCTIONS[name](b, *args) if name in BINARY_FUNCTIONS else FUNCTIONS[name](b, *args)
+
+
 def definitions(wanted: Iterable[tuple[str, Kind]], target: Target) -> tuple[list[str], dict[str, None]]:
     """The texts of the functions for ops and kinds, each once, and the declarations that they need."""
     wanted = list(dict.fromkeys(wanted))
     texts = []
     declarations: dict[str, None] = {}
-    large = dict.fromkeys(kind for name, kind in wanted if name in _WITH_LARGE_ANGLES)
+    large = dict.fromkeys(kind for name, kind in wanted if name in WITH_LARGE_ANGLES)
     if large:
         functions = [trigonometry.payne_hanek(), *(trigonometry.large_angles_function(k, target) for k in large)]
         for text, needed in functions:
@@ -85,10 +90,7 @@ def definitions(wanted: Iterable[tuple[str, Kind]], target: Target) -> tuple[lis
 
 
 def _definition(b: Builder, name: str, kind: Kind) -> str:
-    x, y = Value("%x", kind), Value("%y", kind)
-    if name in FUNCTIONS:
-        arguments, result = str(x), FUNCTIONS[name](b, x)
-    else:
-        arguments, result = f"{x}, {y}", BINARY_FUNCTIONS[name](b, x, y)
-    head = f"define internal {kind} @{symbol(name, kind)}({arguments}) alwaysinline nounwind {{"
+    arguments = [Value("%x", kind), Value("%y", kind)][: 1 + (name in BINARY_FUNCTIONS)]
+    result = inlined(name, b, *arguments)
+    head = f"define internal {kind} @{symbol(name, kind)}({', '.join(map(str, arguments))}) alwaysinline nounwind {{"
     return "\n".join([head, *b.lines, f"  ret {result}", "}", ""])

@@ -22,6 +22,8 @@ import numpy as np
 import pytest
 from scipy import special
 
+import graphc
+import graphc.tensor as T
 from graphc.backends.llvm import coefficients
 from graphc.backends.llvm.emit import Kind
 from graphc.backends.llvm.math import BINARY_FUNCTIONS, FUNCTIONS, definitions, symbol
@@ -208,6 +210,7 @@ EXPECTED: dict[str, Expected] = {
     "exp": Expected(mp.exp, np.exp, 1, 1, EXPONENTIAL),
     "exp2": Expected(lambda x: mp.power(2, x), np.exp2, 1, 1, (*EXPONENTIAL[2:], uniform(-1074, 1024))),
     "expm1": Expected(mp.expm1, np.expm1, 1, 1, EXPONENTIAL),
+    "decay": Expected(lambda x: mp.exp(-abs(x)), lambda x: np.exp(-np.abs(x)), 1, 1, EXPONENTIAL),
     "sigmoid": Expected(mp_sigmoid, np_sigmoid, 2, 2, EXPONENTIAL),
     "softplus": Expected(mp_softplus, lambda x: np.logaddexp(0, x), 2, 2, EXPONENTIAL),
     "sinh": Expected(mp.sinh, np.sinh, 2.5, 2.5, (uniform(-710, 710), uniform(-89, 89), *EXPONENTIAL[2:])),
@@ -399,6 +402,19 @@ def test_vectors_of_any_length_give_the_same_bits(dtype: str) -> None:
     one, *others = (library("host", dtype, lanes)("exp", *xs) for lanes in (1, 2, 4, 8, 16, 32))
     for other in others:
         np.testing.assert_array_equal(other, one)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_functions_that_share_an_exponential(dtype: str) -> None:
+    """In one kernel sigmoid and softplus of a number, and of its negative, are written out (see `kernels.sharing`)."""
+    x = T.vector("x", dtype)
+    outputs = [f(z) for f in (T.nnet.sigmoid, T.nnet.softplus) for z in (x, -x)]
+    step = graphc.function([x], outputs, backend="llvm")
+    assert step.source.count("decay(") == 1
+    points = reference("sigmoid", dtype, 1_500).xs[0]
+    for got, (name, sign) in zip(step(points), itertools.product(("sigmoid", "softplus"), (1, -1)), strict=True):
+        nearest, missing = exactly(name, [sign * points])
+        check(name, "host", [points], got, ulps(got, nearest, missing))
 
 
 def test_saturated() -> None:
