@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from graphc.backends.llvm.emit import Builder, Kind, Value
+from graphc.backends.llvm.shuffles import some_lanes
 from graphc.backends.llvm.spelling import SPELLINGS
 from graphc.kernels.loopir import EXTREMUM
 from graphc.kernels.neutral import neutral
@@ -22,12 +23,14 @@ class Accumulator:
     """A reduction in registers.
 
     start: the registers before the first element; step: after one more (vector of) element; finish: the scalars that
-    stand for all the elements in one step more, of which the last is the result.
+    stand for all the elements in one step more, of which the last is the result; narrow: the vectors of half as many
+    lanes that do so in a step each.
     """
 
     start: Callable[[Builder, Kind], State]
     step: Callable[..., State]
     finish: Callable[[Builder, State], State]
+    narrow: Callable[[Builder, State], Sequence[State]] = lambda b, state: [(half,) for half in halves(b, state[0])]
 
 
 def combine(b: Builder, kind: str, x: Value, y: Value) -> Value:
@@ -66,13 +69,19 @@ def across(b: Builder, kind: str, x: Value) -> Value:
     return b.let(scalar, f"call {flags}{scalar} {path}({x})")
 
 
+def halves(b: Builder, x: Value) -> tuple[Value, Value]:
+    """The lower and the upper lanes of a vector."""
+    half = x.kind.lanes // 2
+    return some_lanes(b, x, 0, half), some_lanes(b, x, half, half)
+
+
 def accumulator(kind: str, dtype: str) -> Accumulator:
     """The way a reduction of elements of a dtype is carried."""
     floats = dtype.startswith("float")
     if kind in EXTREMUM:
-        return Accumulator(_place_start(kind), _place_step(kind), _place_finish(kind))
+        return Accumulator(_place_start(kind), _place_step(kind), _place_finish(kind), _place_narrow(kind))
     if floats and kind in ("max", "min"):
-        return Accumulator(_extremum_start(kind), _extremum_step(kind), _extremum_finish(kind))
+        return Accumulator(_extremum_start(kind), _extremum_step(kind), _extremum_finish(kind), _extremum_narrow)
     return Accumulator(
         lambda b, k: (b.constant(neutral(kind, dtype), k),),
         lambda b, state, x: (combine(b, kind, state[0], x),),
@@ -91,9 +100,15 @@ def partial(kind: str, dtype: str) -> Accumulator:
 
 # ---- the largest and smallest floats: nan is looked for aside, so that a step is one comparison ----
 
+# Where two vectors are taken as one of twice the lanes, one comparison sees nan in either half.
+
 
 def _extremum_start(kind: str) -> Callable[[Builder, Kind], State]:
-    return lambda b, k: (b.constant(neutral(kind, k.dtype), k), b.constant(False, k.of("bool")))
+    def start(b: Builder, k: Kind) -> State:
+        is_two = k.lanes > b.target.lanes(k.bits // 8)
+        return b.constant(neutral(kind, k.dtype), k), b.constant(False, Kind("bool", k.lanes // (1 + is_two)))
+
+    return start
 
 
 def _extremum_step(kind: str) -> Callable[[Builder, State, Value], State]:
@@ -101,9 +116,18 @@ def _extremum_step(kind: str) -> Callable[[Builder, State, Value], State]:
 
     def step(b: Builder, state: State, x: Value) -> State:
         best, nan = state
-        return b.select(b.compare(predicate, x, best), x, best), b.binary("or", nan, b.is_nan(x))
+        found = b.compare("uno", *((x, x) if nan.kind.lanes == x.kind.lanes else halves(b, x)))
+        return b.select(b.compare(predicate, x, best), x, best), b.binary("or", nan, found)
 
     return step
+
+
+def _extremum_narrow(b: Builder, state: State) -> Sequence[State]:
+    best, nan = state
+    one, other = halves(b, best)
+    if nan.kind.lanes > one.kind.lanes:
+        nan = b.binary("or", *halves(b, nan))
+    return [(b.select(nan, b.constant(float("nan"), one.kind), one),), (other,)]
 
 
 def _extremum_finish(kind: str) -> Callable[[Builder, State], State]:
@@ -157,6 +181,12 @@ def _place_finish(kind: str) -> Callable[[Builder, State], State]:
         return extremum, place if chosen is None else _least(b, place, chosen)
 
     return finish
+
+
+def _place_narrow(kind: str) -> Callable[[Builder, State], Sequence[State]]:
+    """The place of all lanes: of equals in two halves the first counts."""
+    finish = _place_finish(kind)
+    return lambda b, state: [tuple(b.splat(x, state[0].kind.lanes // 2) for x in finish(b, state))]
 
 
 def _least(b: Builder, place: Value, chosen: Value) -> Value:

@@ -11,8 +11,9 @@ from collections.abc import Sequence
 
 from graphc.backends.llvm.accumulate import State, partial
 from graphc.backends.llvm.emit import Kind, Value
+from graphc.backends.llvm.registers import RegisterRenderer
 from graphc.backends.llvm.scalars import I64
-from graphc.backends.llvm.vectors import Vector, VectorRenderer
+from graphc.backends.llvm.vectors import Vector
 from graphc.kernels import loopir
 from graphc.kernels.loopir import Accumulate, Carry, Loop, Output
 
@@ -20,7 +21,7 @@ FEW_COLUMNS, FEW_ELEMENTS = 4, 1 << 14
 """Vectors of columns, and elements of a matrix that fits the cache, which are added up in registers."""
 
 
-class ColumnRenderer(VectorRenderer):
+class ColumnRenderer(RegisterRenderer):
     """Writes a kernel with vectors, also of columns."""
 
     def _vectorised(self, loop: Loop, start: Value, limit: Value) -> list[Value] | None:

@@ -116,6 +116,8 @@ class Builder:
         self.declarations: dict[str, None] = {}
         self.wanted: dict[tuple[str, Kind, bool], None] = {}
         """Functions of vector math that are called: op, kind, and whether they are not to be inlined."""
+        self.pinned: dict[Value, Value] | None = None
+        """Where constants are to stay in registers, those that do (see `registers`)."""
         self._prefix = prefix
         self._count = 0
 
@@ -142,11 +144,18 @@ class Builder:
 
     def declare(self, declaration: str) -> None:
         """Note a function that must be declared in the module."""
-        self.declarations[f"declare {declaration}"] = None
+        self.define(f"declare {declaration}")
+
+    def define(self, line: str) -> None:
+        """Note a line of the module, outside of functions."""
+        self.declarations[line] = None
 
     def constant(self, number: float | int | bool, kind: Kind) -> Value:
         """A number in every lane."""
-        return Value(literal(number, kind), kind)
+        value = Value(literal(number, kind), kind)
+        if self.pinned is None or not (number and kind.is_float and kind.lanes > 1):
+            return value
+        return self.pinned.setdefault(value, Value(f"%pinned{len(self.lines)}.{len(self.pinned)}", kind))
 
     def splat(self, x: Value, lanes: int) -> Value:
         """A scalar in every lane."""

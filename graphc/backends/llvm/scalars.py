@@ -330,6 +330,17 @@ class ScalarRenderer:
         """`_counted`, of a loop that may be so long that it must be possible to end it."""
         return self._counted(start, limit, step, states, body)
 
+    def _tight(
+        self,
+        start: Value,
+        limit: Value,
+        step: int,
+        states: Sequence[State],
+        body: Callable[[Value, Sequence[State]], Sequence[State]],
+    ) -> list[State]:
+        """`_long`, of a loop of so few instructions that one more would count."""
+        return self._counted(start, limit, step, states, body)
+
     def _counted(
         self,
         start: Value,

@@ -11,9 +11,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from graphc.backends.llvm.accumulate import State
+from graphc.backends.llvm.ahead import AheadRenderer
 from graphc.backends.llvm.emit import Kind, Value
 from graphc.backends.llvm.scalars import I64, Function
-from graphc.backends.llvm.streams import StreamRenderer
 from graphc.backends.llvm.target import Target
 from graphc.backends.llvm.work import work
 from graphc.kernels import loopir
@@ -32,7 +32,7 @@ def share(shared: Shared, target: Target, name: str) -> Function:
     return _ShareRenderer(shared, target).render(name)
 
 
-class _ShareRenderer(StreamRenderer):
+class _ShareRenderer(AheadRenderer):
     def __init__(self, shared: Shared, target: Target) -> None:
         super().__init__(shared.kernel, target)
         self.shared = shared
@@ -94,20 +94,38 @@ class _ShareRenderer(StreamRenderer):
 
         return self._counted(start, limit, step, states, asking)
 
+    def _tight(
+        self,
+        start: Value,
+        limit: Value,
+        step: int,
+        states: Sequence[State],
+        body: Callable[[Value, Sequence[State]], Sequence[State]],
+    ) -> list[State]:
+        def part(at: Value, states: Sequence[State]) -> Sequence[State]:
+            following = self.b.add(at, Value(str(PATIENCE * step), I64))
+            is_more = self.b.compare("slt", following, limit)
+            after = self._counted(at, self.b.select(is_more, following, limit), step, states, body)
+            self._when(is_more, [], self._ask)
+            return after
+
+        return self._counted(start, limit, PATIENCE * step, states, part)
+
     def _ask_after(self, at: Value, step: int) -> None:
         """Ask after so many iterations whether to go on; steps are powers of 2."""
         following = self.b.add(at, Value(str(step), I64))
         rest = self.b.binary("and", following, Value(str(PATIENCE * step - 1), I64))
-        is_time = self.b.compare("ult", rest, Value(str(step), I64))
-        ask, stop, on = map(self._label, ("ask", "stop", "on"))
-        self.b.write(f"br {is_time}, label %{ask}, label %{on}")
-        self._start(ask)
+        self._when(self.b.compare("ult", rest, Value(str(step), I64)), [], self._ask)
+
+    def _ask(self, _: Sequence[State]) -> list[State]:
+        """Leave the kernel if that is wished."""
+        stop, on = map(self._label, ("stop", "on"))
         answer = self.b.let(Kind("int32"), f"call i32 {self.ask}({self.thread})")
-        goes_on = self.b.compare("eq", answer, Value("0", answer.kind))
-        self.b.write(f"br {goes_on}, label %{on}, label %{stop}")
+        self.b.write(f"br {self.b.compare('eq', answer, Value('0', answer.kind))}, label %{on}, label %{stop}")
         self._start(stop)
         self.b.write(f"ret {answer}")
         self._start(on)
+        return []
 
     def _place(self, word: int) -> str:
         name = self.b.fresh()

@@ -299,6 +299,8 @@ def spell(
             return product
     if op.name in SPELLINGS:
         return SPELLINGS[op.name](b, *args)
+    if b.pinned is not None and not outlined and op.name not in math.WITH_LARGE_ANGLES:
+        return math.inlined(op.name, b, *args)
     kind: Kind = args[0].kind.of(dtype)
     b.wanted[(op.name, kind, outlined)] = None
     return b.call(called(op.name, kind, outlined), kind, *args)

@@ -40,8 +40,8 @@ Counted: TypeAlias = Callable[
 Part: TypeAlias = "Callable[[Value, Value, Sequence[State]], list[State]]"
 """Writes a loop over some iterations: from, to, registers before; those after."""
 
-SEVERAL, FEW = 2, 4
-"""Vectors that a loop takes at a time where one would wait for the other, and how often it must for that to pay."""
+FEW = 4
+"""How often a loop must take two vectors at a time for that to pay."""
 
 TAKEN_AGAIN = ("max", "min", "any", "all", *EXTREMUM)
 """Reductions that stay what they are if a part of them is taken once more."""
@@ -105,7 +105,7 @@ class VectorRenderer(ScalarRenderer):
         blocks = Blocks.of(self.b, loop, ways, lanes)
         end = self._whole_vectors(start, limit, lanes)
         by_blocks = any(blocks.sums)
-        part = self._parts(loop, limit, end, lanes, ways, self._counted if by_blocks else self._long)
+        part = self._parts(loop, limit, end, lanes, ways, self._counted if by_blocks else self._tight)
         masked = self.target.masked
 
         def block(at: Value, states: Sequence[State]) -> list[State]:
@@ -122,8 +122,8 @@ class VectorRenderer(ScalarRenderer):
         if by_blocks:
             states = self._long(start, limit if masked else end, BLOCK * lanes, states, block)
         else:
-            if masked and self._waits(loop):
-                states, start = self._by_several(loop, start, limit, SEVERAL * lanes, ways, states)
+            if masked and self._is_quick(loop):
+                states, start = self._by_two(loop, start, limit, 2 * lanes, ways, states)
             states = part(start, limit, states)
         results = blocks.finish(states)
         return [result[-1] for result in results] if masked else self._one_by_one(loop, end, limit, results)
@@ -156,33 +156,35 @@ class VectorRenderer(ScalarRenderer):
 
         return lambda start, stop, states: counted(start, stop, lanes, states, shared)
 
-    def _waits(self, loop: Loop) -> bool:
-        """Whether each step of a loop waits long for the one before it, and a result may be taken again and again."""
+    def _is_quick(self, loop: Loop) -> bool:
+        """Whether two steps of a loop are done sooner at a time, and a result may be taken again and again."""
         if any(isinstance(s, Let) and s.op.name in VECTOR_MATH for s in loop.body):
             return False
-        return any(c.kind in EXTREMUM for c in loop.carries) and all(c.kind in TAKEN_AGAIN for c in loop.carries)
+        floats = any(c.kind in ("max", "min") and c.value.dtype.startswith("float") for c in loop.carries)
+        places = any(c.kind in EXTREMUM for c in loop.carries)
+        return (floats or places) and all(c.kind in TAKEN_AGAIN for c in loop.carries)
 
-    def _by_several(
+    def _by_two(
         self, loop: Loop, start: Value, limit: Value, lanes: int, ways: Sequence[Accumulator], states: Sequence[State]
     ) -> tuple[list[State], Value]:
-        """Several vectors at a time, that none waits for another; the registers after them, and where they end."""
+        """Two vectors at a time, as one of twice the lanes; the registers after them, and where they end."""
         end = self._whole_vectors(start, limit, lanes)
         pays = self.b.compare("sge", self.b.sub(end, start), Value(str(FEW * lanes), I64))
         end = self.b.select(pays, end, start)
 
         def all_of_them(states: Sequence[State]) -> list[State]:
-            several = self._body(loop, lanes, ways)
+            two = self._body(loop, lanes, ways)
 
             def body(at: Value, states: Sequence[State]) -> list[State]:
-                return self._vector_body(several, Vector(loop.axis, at, lanes, None), states)
+                return self._vector_body(two, Vector(loop.axis, at, lanes, None), states)
 
             first = [way.start(self.b, Kind(c.value.dtype, lanes)) for way, c in zip(ways, loop.carries, strict=True)]
-            found = self._long(start, end, lanes, first, body)
-            results = [way.finish(self.b, state) for way, state in zip(ways, found, strict=True)]
-            return [
-                way.step(self.b, state, *(self.b.splat(x, state[0].kind.lanes) for x in result))
-                for way, state, result in zip(ways, states, results, strict=True)
-            ]
+            found = self._tight(start, end, lanes, first, body)
+            after = list(states)
+            for number, (way, state) in enumerate(zip(ways, found, strict=True)):
+                for taken in way.narrow(self.b, state):
+                    after[number] = way.step(self.b, after[number], *taken)
+            return after
 
         return self._when(pays, states, all_of_them), end
 

@@ -40,3 +40,21 @@ def test_the_first_of_equals_is_found(dtype: str, target: str) -> None:
         np.testing.assert_array_equal(argmax, value.argmax(1))
         np.testing.assert_array_equal(argmin, value.argmin(1))
         np.testing.assert_array_equal(largest, value.max(1))
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("dtype", ["float64", "float32"])
+@pytest.mark.parametrize("name", ["max", "min"])
+def test_nan_is_found_wherever_it_is(name: str, dtype: str, target: str) -> None:
+    """Two vectors at a time are looked at together, and a rest of one or two."""
+    skip_unless_it_runs(target)
+    x = T.matrix("x", dtype)
+    (variant,) = function([x], getattr(T, name)(x, axis=1), backend="llvm").variants.values()
+    executable = LlvmExecutable(variant.schedule, plan(variant.schedule, kernel_ops(spells)), TARGETS[target])
+    for columns in (1, 2, 15, 16, 17, 31, 32, 33, 48, 63, 64, 65, 100):
+        value = np.random.default_rng(columns).normal(size=(columns, columns)).astype(dtype)
+        (extrema,) = executable.run([value])
+        np.testing.assert_array_equal(extrema, getattr(value, name)(axis=1))
+        np.fill_diagonal(value, np.nan)
+        (extrema,) = executable.run([value])
+        assert np.isnan(extrema).all()

@@ -1,0 +1,39 @@
+"""Constants that stay in registers while a loop runs.
+
+Vector math has a dozen constants, for which AVX-512 has the registers.  LLVM takes constants out of a loop as long as
+it believes that registers are left, and counts those of the loops before it as well: of several loops over a row, the
+last ones read their constants from memory, each time.  What a volatile load has found, before the loop, is no constant
+to LLVM any more.
+"""
+
+from __future__ import annotations
+
+from graphc.backends.llvm.emit import Value
+from graphc.backends.llvm.spelling import VECTOR_MATH
+from graphc.backends.llvm.vectors import VectorRenderer
+from graphc.kernels.loopir import Let, Loop
+
+
+def computes(loop: Loop) -> bool:
+    """Whether a loop has vector math, and so waits for arithmetic rather than for memory."""
+    return any(isinstance(s, Let) and s.op.name in VECTOR_MATH for s in loop.body)
+
+
+class RegisterRenderer(VectorRenderer):
+    """Writes a kernel with vectors; in loops inside of others constants stay in registers."""
+
+    def _by_vectors(self, loop: Loop, start: Value, limit: Value, lanes: int) -> list[Value]:
+        if not (self.target.has_avx512 and computes(loop)) or loop in self.kernel.body:
+            return super()._by_vectors(loop, start, limit, lanes)
+        place = len(self.b.lines)
+        self.b.write("")
+        self.b.pinned = {}
+        found = super()._by_vectors(loop, start, limit, lanes)
+        pinned, self.b.pinned = self.b.pinned, None
+        self.b.lines[place] = "\n".join(self._loaded(number, to) for number, to in pinned.items())
+        return found
+
+    def _loaded(self, number: Value, to: Value) -> str:
+        name = f"@pinned.{number.kind.suffix}.{''.join(filter(str.isalnum, number.text))}"
+        self.b.define(f"{name} = private unnamed_addr constant {number}")
+        return f"  {to.text} = load volatile {to.kind}, ptr {name}"
