@@ -23,8 +23,9 @@ from graphc.kernels.neutral import neutral
 
 BEGIN, END, NUMBER, THREAD, WORK, ASK = range(6)
 
-PATIENCE = 1 << 12
-"""Iterations of a loop, of a vector or a block of some each, that are less than a millisecond."""
+PATIENCE = (1 << 12, 1 << 6, 1 << 3)
+"""How many iterations a loop does between two questions: of a vector or a block of some each, which is less than
+a millisecond; of such loops, which may be just too short to ask; of loops around those."""
 
 
 def share(shared: Shared, target: Target, name: str) -> Function:
@@ -39,6 +40,7 @@ class _ShareRenderer(AheadRenderer):
         self.loop = next((s for s in shared.kernel.body if isinstance(s, Loop)), None)
         self.begin = self.end = self.thread = Value("0", I64)
         self.ask = ""
+        self.patience = PATIENCE[0]
 
     def render(self, name: str) -> Function:
         """The function's text."""
@@ -79,6 +81,11 @@ class _ShareRenderer(AheadRenderer):
     def _range(self, loop: Loop) -> tuple[Value, Value]:
         return (self.begin, self.end) if loop is self.loop else super()._range(loop)
 
+    def _loop(self, loop: Loop) -> None:
+        outer, self.patience = self.patience, PATIENCE[min(_height(loop), len(PATIENCE) - 1)]
+        super()._loop(loop)
+        self.patience = outer
+
     def _long(
         self,
         start: Value,
@@ -103,18 +110,18 @@ class _ShareRenderer(AheadRenderer):
         body: Callable[[Value, Sequence[State]], Sequence[State]],
     ) -> list[State]:
         def part(at: Value, states: Sequence[State]) -> Sequence[State]:
-            following = self.b.add(at, Value(str(PATIENCE * step), I64))
+            following = self.b.add(at, Value(str(self.patience * step), I64))
             is_more = self.b.compare("slt", following, limit)
             after = self._counted(at, self.b.select(is_more, following, limit), step, states, body)
             self._when(is_more, [], self._ask)
             return after
 
-        return self._counted(start, limit, PATIENCE * step, states, part)
+        return self._counted(start, limit, self.patience * step, states, part)
 
     def _ask_after(self, at: Value, step: int) -> None:
         """Ask after so many iterations whether to go on; steps are powers of 2."""
         following = self.b.add(at, Value(str(step), I64))
-        rest = self.b.binary("and", following, Value(str(PATIENCE * step - 1), I64))
+        rest = self.b.binary("and", following, Value(str(self.patience * step - 1), I64))
         self._when(self.b.compare("ult", rest, Value(str(step), I64)), [], self._ask)
 
     def _ask(self, _: Sequence[State]) -> list[State]:
@@ -134,3 +141,8 @@ class _ShareRenderer(AheadRenderer):
 
     def _word(self, word: int) -> Value:
         return self.b.let(I64, f"load i64, ptr {self._place(word)}")
+
+
+def _height(loop: Loop) -> int:
+    """How many loops deep it is below a loop."""
+    return max((1 + _height(s) for s in loop.body if isinstance(s, Loop)), default=0)
