@@ -212,6 +212,8 @@ class Fuser:
         """Put the node into the group if it can run there."""
         if len(group.members) >= MOST_NODES:
             return False
+        if draft.node.outputs[0] in group.arrays:  # what is in the group reads it from memory: it is made before
+            return False
         external = [b for b, _ in draft.operands if b not in group.placed and b.ndim]
         new = {b for b in external if b not in group.arrays}
         if len(group.arrays) + len(new) >= MOST_ARRAYS:

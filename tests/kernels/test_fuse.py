@@ -333,6 +333,19 @@ def test_what_is_written_to_an_index_may_follow_from_the_array(read: Any) -> Non
     close(Machine(made).run(values), [evaluate(out, dict(zip([x, i], values, strict=True)))], 512)
 
 
+def test_what_a_group_reads_from_memory_is_not_computed_in_it_later() -> None:
+    """One group reads `p` from memory, another computes it again, and the two might become one."""
+    x, a = T.tensor3("x", "float32"), T.tensor("float64", shape=(None, 1, 1), name="a")
+    p = x * 0.1
+    one, two = (T.sqrt(T.clip(z + a * 0.1, -20, 20)) for z in (abs(T.clip(p, -20, 20)), p))
+    outputs = [one.max(axis=2), two.max(axis=1)]
+    made = plan_of(function([x, a], outputs, backend="llvm"))
+    check_order(made)
+    values = [np.arange(30, dtype="float32").reshape(2, 5, 3), np.ones((2, 1, 1))]
+    expected = [evaluate(out, dict(zip([x, a], values, strict=True))) for out in outputs]
+    close(Machine(made).run(values), expected, 512)
+
+
 def test_a_sum_with_and_without_keepdims_is_one_sum() -> None:
     def passes(keepdims: bool) -> int:
         def standardised(x: Any) -> Any:
