@@ -2,7 +2,7 @@
 
 Vector math has a dozen constants, for which AVX-512 has the registers.  LLVM takes constants out of a loop as long as
 it believes that registers are left, and counts those of the loops before it as well: of several loops over a row, the
-last ones read their constants from memory, each time.  What a volatile load has found, before the loop, is no constant
+last ones read their constants from memory, each time.  What a volatile load has found, before all loops, is no constant
 to LLVM any more.
 """
 
@@ -22,15 +22,24 @@ def computes(loop: Loop) -> bool:
 class RegisterRenderer(VectorRenderer):
     """Writes a kernel with vectors; in loops inside of others constants stay in registers."""
 
-    def _by_vectors(self, loop: Loop, start: Value, limit: Value, lanes: int) -> list[Value]:
-        if not (self.target.has_avx512 and computes(loop)) or loop in self.kernel.body:
-            return super()._by_vectors(loop, start, limit, lanes)
+    _pins: dict[Value, Value]
+    """Those of the outermost loop at hand."""
+
+    def _loop(self, loop: Loop) -> None:
+        if loop not in self.kernel.body:
+            super()._loop(loop)
+            return
         place = len(self.b.lines)
         self.b.write("")
-        self.b.pinned = {}
+        self._pins = {}
+        super()._loop(loop)
+        self.b.lines[place] = "\n".join(self._loaded(number, to) for number, to in self._pins.items())
+
+    def _by_vectors(self, loop: Loop, start: Value, limit: Value, lanes: int) -> list[Value]:
+        if self.target.has_avx512 and computes(loop) and loop not in self.kernel.body:
+            self.b.pinned = self._pins
         found = super()._by_vectors(loop, start, limit, lanes)
-        pinned, self.b.pinned = self.b.pinned, None
-        self.b.lines[place] = "\n".join(self._loaded(number, to) for number, to in pinned.items())
+        self.b.pinned = None
         return found
 
     def _loaded(self, number: Value, to: Value) -> str:

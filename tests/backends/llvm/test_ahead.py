@@ -47,7 +47,7 @@ def test_which_loops_ask_for_lines(name: str, target: str) -> None:
 
 @pytest.mark.parametrize("target, stay", [("avx512", True), ("avx2", False), ("baseline", False)])
 def test_where_constants_stay_in_registers(target: str, stay: bool) -> None:
-    """Where there are 32 of them; each is loaded once, before the loop that computes."""
+    """Where there are 32 of them; each is loaded once, before the loop over rows."""
     (text,) = texts([f], T.nnet.softmax(f), TARGETS[target])
     loaded = re.findall(r"= load volatile <16 x float>, ptr (@\S+)", text)
     assert bool(loaded) == stay
