@@ -17,7 +17,7 @@ from graphc.graph.variable import Variable
 from graphc.kernels.launch import Launch
 from graphc.kernels.loopir import Load
 from graphc.kernels.nests import elementwise, same_place
-from graphc.kernels.steps import Key, Step, kept_by, read_by
+from graphc.kernels.steps import Key, Step, kept_by, memory_of, read_by
 
 
 def handed_over(
@@ -33,7 +33,7 @@ def handed_over(
         return {}
 
     def memories(keys: Iterable[Key]) -> dict[Key, None]:
-        return dict.fromkeys(home.get(x, x) if isinstance(x, Variable) else x for x in keys)
+        return dict.fromkeys(memory_of(x, home) for x in keys)
 
     kept: set[Key] = set(results)
     for position, step in enumerate(steps):

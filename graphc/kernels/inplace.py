@@ -24,7 +24,7 @@ from graphc.kernels.handover import copy_of
 from graphc.kernels.launch import Launch
 from graphc.kernels.loopir import Accumulate, Loop, Require, Statement, Store
 from graphc.kernels.prune import pruned
-from graphc.kernels.steps import Commit, Key, Step, Verify, Weigh, read_by, written_by
+from graphc.kernels.steps import Commit, Key, Step, Verify, Weigh, memory_of, read_by, written_by
 from graphc.ops.shape import ShapeOf
 
 
@@ -116,7 +116,7 @@ class _Finder:
                 self.touched.setdefault(key, []).append(position)
 
     def _home(self, key: Key) -> Key:
-        return self.home.get(key, key) if isinstance(key, Variable) else key
+        return memory_of(key, self.home)
 
     def found(self) -> list[_Update]:
         """Those whose steps do nothing else, and read nothing that the commit changes."""

@@ -8,7 +8,7 @@ from graphc.graph.predicates import Predicate
 from graphc.graph.sizes import Shape
 from graphc.graph.variable import Variable
 from graphc.kernels.launch import Memory
-from graphc.kernels.steps import Key, Step, kept_by, read_by
+from graphc.kernels.steps import Key, Step, kept_by, memory_of, read_by
 
 
 def regions(
@@ -25,7 +25,7 @@ def regions(
     """
 
     def memories(step: Step) -> dict[Key, None]:
-        return dict.fromkeys(home.get(x, x) if isinstance(x, Variable) else x for x in read_by(step))
+        return dict.fromkeys(memory_of(x, home) for x in read_by(step))
 
     touched = [memories(step) for step in steps]
     kept = set(results)
@@ -34,7 +34,7 @@ def regions(
         last.update(dict.fromkeys(touched[position], position))
         if when:  # whether it ran is not known afterwards
             kept.update(touched[position])
-        kept.update(home.get(x, x) if isinstance(x, Variable) else x for x in kept_by(step))
+        kept.update(memory_of(x, home) for x in kept_by(step))
     free: dict[object, list[Key]] = {}
     found: dict[Key, Key] = {}
     for position, memories_of_step in enumerate(touched):

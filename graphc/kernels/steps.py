@@ -21,6 +21,7 @@ Values of rank 0 have a place of their own each; arrays live in memories, which 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from graphc.graph.guards import Guard
@@ -171,6 +172,11 @@ def read_by(step: Step) -> list[Key]:
     if isinstance(step, Call | Pick | Window):
         return [*step.node.inputs, *step.node.outputs]
     return []
+
+
+def memory_of(key: Key, home: Mapping[Variable, Key]) -> Key:
+    """Where something is: a reshaped array, say, is in the memory of another."""
+    return home.get(key, key) if isinstance(key, Variable) else key
 
 
 def written_by(step: Step) -> list[Key]:

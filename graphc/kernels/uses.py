@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable
 
-from graphc.graph.variable import Variable
 from graphc.kernels.plan import Plan
-from graphc.kernels.steps import Key, read_by, written_by
+from graphc.kernels.steps import Key, memory_of, read_by, written_by
 
 
 class Uses:
@@ -29,7 +28,7 @@ class Uses:
 
     def home(self, key: Key) -> Key:
         """Where something is: a reshaped array is in the memory of another."""
-        return self.plan.home.get(key, key) if isinstance(key, Variable) else key
+        return memory_of(key, self.plan.home)
 
     def place(self, key: Key) -> Key:
         """The memory that something is in, which others may have before and after it."""

@@ -34,7 +34,7 @@ from graphc.kernels.drafts import kernel_ops
 from graphc.kernels.loopir import Kernel
 from graphc.kernels.plan import Plan
 from graphc.kernels.plan import plan as make_plan
-from graphc.kernels.steps import Step, read_by
+from graphc.kernels.steps import Step, memory_of, read_by
 from graphc.schedule.schedule import Schedule
 
 # Instances that are kept: sets of sizes.
@@ -304,7 +304,7 @@ class CupyExecutable:
         return {key: Address(made.address) for key, made in self._constants.items()}
 
     def _arrays(self, step: Step) -> list[Constant]:
-        keys = [self.plan.home.get(k, k) if isinstance(k, Variable) else k for k in read_by(step)]
+        keys = [memory_of(key, self.plan.home) for key in read_by(step)]
         return [key for key in keys if isinstance(key, Constant) and key.ndim]
 
     @cached_property

@@ -32,7 +32,7 @@ from graphc.kernels.gpuir import walk
 from graphc.kernels.launch import Launch
 from graphc.kernels.map_gpu import ALONE
 from graphc.kernels.plan import Plan
-from graphc.kernels.steps import Commit, Key, Product, Step, Verify
+from graphc.kernels.steps import Commit, Key, Product, Step, Verify, memory_of
 from graphc.kernels.uses import Uses
 
 # A function of no more kernels and iterations than these is run by one block: it takes less time than a launch.
@@ -305,7 +305,7 @@ class Instance(Walk):
 
     def place(self, key: Key) -> Key:
         """The memory that a variable is in.  What takes turns in a memory of the plan may run at the same time here."""
-        return self.plan.home.get(key, key) if isinstance(key, Variable) else key
+        return memory_of(key, self.plan.home)
 
     def memory(self, key: Key, nbytes: int) -> Address:
         """A cell, filled when all memory has been asked for."""

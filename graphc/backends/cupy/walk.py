@@ -36,6 +36,7 @@ from graphc.kernels.steps import (
     Step,
     Verify,
     Weigh,
+    memory_of,
 )
 from graphc.kernels.views import View
 from graphc.ops.shape import ShapeOf
@@ -225,8 +226,7 @@ class Walk(ABC):
 
     def place(self, key: Key) -> Key:
         """The memory that a variable is in, or that a memory stands for."""
-        if isinstance(key, Variable):
-            key = self.plan.home.get(key, key)
+        key = memory_of(key, self.plan.home)
         return self.plan.regions.get(key, key)
 
     def is_known(self, x: Variable) -> bool:

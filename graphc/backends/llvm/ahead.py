@@ -13,9 +13,8 @@ from functools import cached_property
 
 from graphc.backends.llvm.accumulate import State
 from graphc.backends.llvm.emit import ITEMSIZE, Value
-from graphc.backends.llvm.registers import computes
 from graphc.backends.llvm.streams import StreamRenderer
-from graphc.backends.llvm.vectors import Body, Rows, Vector, is_row
+from graphc.backends.llvm.vectors import Body, Rows, Vector, computes, is_row
 from graphc.kernels.loopir import Array, Axis, Index, Loop, Statement, Store
 
 LINE = 64
@@ -72,6 +71,7 @@ def _stored(later: Loop, axis: Axis) -> Iterator[Place]:
     if later.axis.sizes != axis.sizes:
         return
     for s in later.body:
-        is_new = isinstance(s, Store) and is_row(s.index, later.axis) and len(s.index) > 1
-        if isinstance(s, Store) and is_new and all(isinstance(i, Axis | int) for i in s.index):
+        if not isinstance(s, Store) or not is_row(s.index, later.axis):
+            continue
+        if len(s.index) > 1 and all(isinstance(i, Axis | int) for i in s.index):
             yield s.array, tuple(axis if i is later.axis else i for i in s.index)

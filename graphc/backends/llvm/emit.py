@@ -155,7 +155,9 @@ class Builder:
         value = Value(literal(number, kind), kind)
         if self.pinned is None or not (number and kind.is_float and kind.lanes > 1):
             return value
-        return self.pinned.setdefault(value, Value(f"%pinned{len(self.lines)}.{len(self.pinned)}", kind))
+        if value not in self.pinned:
+            self.pinned[value] = Value(self.fresh(), kind)
+        return self.pinned[value]
 
     def splat(self, x: Value, lanes: int) -> Value:
         """A scalar in every lane."""

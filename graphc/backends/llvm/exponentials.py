@@ -112,8 +112,9 @@ def parts_of_2(x: Term) -> int:
 def from_table(k: Term, shifted: Term, r: Term, careful: bool = False) -> Term:
     """``2**floor(k) 2**(j / n) exp(r)``: the `n` powers are in registers, `j` are the last bits of `k`.
 
-    The sixteen powers are rounded by 0.45 ULP at most for float32, and all the rest is 0.04 beside the last rounding:
-    that is below 1 ULP, but if more is to come.  For float64 the rest of eight powers is larger: 1.01 ULP.
+    The powers are rounded, which makes most of the error, unless what they lack is added: 0.99 ULP for float32, which
+    will do if nothing is to come after, and 1.01 for float64, which will not.
+
     So small an `r` needs half of the polynomial.  Where `k` is vast, infinite or nan, the scaling gives infinity, 0 or
     nan, whatever positive number is scaled; `r` may then be anything, and is limited so that it is a positive one.
     """

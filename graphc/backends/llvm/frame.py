@@ -11,7 +11,7 @@ from graphc.backends.llvm.program import Place, Slot
 from graphc.backends.llvm.support import FIRST_FREE
 from graphc.graph.variable import Constant, Variable
 from graphc.kernels.plan import Plan
-from graphc.kernels.steps import Key
+from graphc.kernels.steps import Key, memory_of
 from graphc.ops.shape import ShapeOf
 
 
@@ -56,8 +56,7 @@ class Layout:
         """The word of a memory's address, or of a number."""
         if isinstance(key, Variable) and key.owner is not None and isinstance(key.owner.op, ShapeOf):
             return self.size(key)
-        if isinstance(key, Variable):
-            key = self.plan.home.get(key, key)
+        key = memory_of(key, self.plan.home)
         key = self.plan.regions.get(key, key)
         found = self._slots.get(key)
         if found is None:

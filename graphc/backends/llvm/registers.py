@@ -9,14 +9,8 @@ to LLVM any more.
 from __future__ import annotations
 
 from graphc.backends.llvm.emit import Value
-from graphc.backends.llvm.spelling import VECTOR_MATH
-from graphc.backends.llvm.vectors import VectorRenderer
-from graphc.kernels.loopir import Let, Loop
-
-
-def computes(loop: Loop) -> bool:
-    """Whether a loop has vector math, and so waits for arithmetic rather than for memory."""
-    return any(isinstance(s, Let) and s.op.name in VECTOR_MATH for s in loop.body)
+from graphc.backends.llvm.vectors import VectorRenderer, computes
+from graphc.kernels.loopir import Loop
 
 
 class RegisterRenderer(VectorRenderer):
@@ -30,10 +24,9 @@ class RegisterRenderer(VectorRenderer):
             super()._loop(loop)
             return
         place = len(self.b.lines)
-        self.b.write("")
         self._pins = {}
         super()._loop(loop)
-        self.b.lines[place] = "\n".join(self._loaded(number, to) for number, to in self._pins.items())
+        self.b.lines[place:place] = [self._loaded(number, to) for number, to in self._pins.items()]
 
     def _by_vectors(self, loop: Loop, start: Value, limit: Value, lanes: int) -> list[Value]:
         if self.target.has_avx512 and computes(loop) and loop not in self.kernel.body:

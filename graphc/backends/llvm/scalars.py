@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from graphc.backends.llvm.accumulate import Accumulator, State, accumulator, combine, compensated
 from graphc.backends.llvm.emit import ITEMSIZE, Builder, Kind, Value
@@ -29,6 +30,9 @@ from graphc.kernels.loopir import (
 
 I64 = Kind("int64")
 MEMORY = {"bool": "uint8"}
+
+Iteration: TypeAlias = Callable[[Value, Sequence[State]], Sequence[State]]
+"""Writes one iteration of a loop: its number, registers before; those after."""
 
 
 @dataclass(frozen=True)
@@ -319,36 +323,15 @@ class ScalarRenderer:
         self.b.label(label)
         self.block = label
 
-    def _long(
-        self,
-        start: Value,
-        limit: Value,
-        step: int,
-        states: Sequence[State],
-        body: Callable[[Value, Sequence[State]], Sequence[State]],
-    ) -> list[State]:
+    def _long(self, start: Value, limit: Value, step: int, states: Sequence[State], body: Iteration) -> list[State]:
         """`_counted`, of a loop that may be so long that it must be possible to end it."""
         return self._counted(start, limit, step, states, body)
 
-    def _tight(
-        self,
-        start: Value,
-        limit: Value,
-        step: int,
-        states: Sequence[State],
-        body: Callable[[Value, Sequence[State]], Sequence[State]],
-    ) -> list[State]:
+    def _tight(self, start: Value, limit: Value, step: int, states: Sequence[State], body: Iteration) -> list[State]:
         """`_long`, of a loop of so few instructions that one more would count."""
         return self._counted(start, limit, step, states, body)
 
-    def _counted(
-        self,
-        start: Value,
-        limit: Value,
-        step: int,
-        states: Sequence[State],
-        body: Callable[[Value, Sequence[State]], Sequence[State]],
-    ) -> list[State]:
+    def _counted(self, start: Value, limit: Value, step: int, states: Sequence[State], body: Iteration) -> list[State]:
         """``for i in range(start, limit, step)`` with registers that change; returns what they are after it."""
         head, inside, done = self._label("head"), self._label("loop"), self._label("done")
         before = self.block

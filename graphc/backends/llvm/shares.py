@@ -8,12 +8,12 @@ totals of shares that there may not be are what changes nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 from graphc.backends.llvm.accumulate import State
 from graphc.backends.llvm.ahead import AheadRenderer
 from graphc.backends.llvm.emit import Kind, Value
-from graphc.backends.llvm.scalars import I64, Function
+from graphc.backends.llvm.scalars import I64, Function, Iteration
 from graphc.backends.llvm.target import Target
 from graphc.backends.llvm.work import work
 from graphc.kernels import loopir
@@ -86,14 +86,7 @@ class _ShareRenderer(AheadRenderer):
         super()._loop(loop)
         self.patience = outer
 
-    def _long(
-        self,
-        start: Value,
-        limit: Value,
-        step: int,
-        states: Sequence[State],
-        body: Callable[[Value, Sequence[State]], Sequence[State]],
-    ) -> list[State]:
+    def _long(self, start: Value, limit: Value, step: int, states: Sequence[State], body: Iteration) -> list[State]:
         def asking(at: Value, states: Sequence[State]) -> Sequence[State]:
             after = body(at, states)
             self._ask_after(at, step)
@@ -101,14 +94,7 @@ class _ShareRenderer(AheadRenderer):
 
         return self._counted(start, limit, step, states, asking)
 
-    def _tight(
-        self,
-        start: Value,
-        limit: Value,
-        step: int,
-        states: Sequence[State],
-        body: Callable[[Value, Sequence[State]], Sequence[State]],
-    ) -> list[State]:
+    def _tight(self, start: Value, limit: Value, step: int, states: Sequence[State], body: Iteration) -> list[State]:
         def part(at: Value, states: Sequence[State]) -> Sequence[State]:
             following = self.b.add(at, Value(str(self.patience * step), I64))
             is_more = self.b.compare("slt", following, limit)

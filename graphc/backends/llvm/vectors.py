@@ -9,7 +9,7 @@ from typing import TypeAlias
 from graphc.backends.llvm.accumulate import Accumulator, State, accumulator, across, combine
 from graphc.backends.llvm.blocks import BLOCK, Blocks, flat
 from graphc.backends.llvm.emit import ITEMSIZE, Kind, Value
-from graphc.backends.llvm.scalars import I64, MEMORY, ScalarRenderer
+from graphc.backends.llvm.scalars import I64, MEMORY, Iteration, ScalarRenderer
 from graphc.backends.llvm.spelling import VECTOR_MATH
 from graphc.kernels import loopir
 from graphc.kernels.loopir import (
@@ -32,9 +32,7 @@ from graphc.kernels.neutral import neutral
 Rows: TypeAlias = "dict[tuple[Array, tuple[Index, ...]], str]"
 """The addresses of what a loop reads and writes, at the start of its axis."""
 
-Counted: TypeAlias = Callable[
-    [Value, Value, int, Sequence[State], Callable[[Value, Sequence[State]], Sequence[State]]], "list[State]"
-]
+Counted: TypeAlias = Callable[[Value, Value, int, Sequence[State], Iteration], "list[State]"]
 """Writes ``for i in range(start, limit, step)`` with registers."""
 
 Part: TypeAlias = "Callable[[Value, Value, Sequence[State]], list[State]]"
@@ -158,7 +156,7 @@ class VectorRenderer(ScalarRenderer):
 
     def _is_quick(self, loop: Loop) -> bool:
         """Whether two steps of a loop are done sooner at a time, and a result may be taken again and again."""
-        if any(isinstance(s, Let) and s.op.name in VECTOR_MATH for s in loop.body):
+        if computes(loop):
             return False
         floats = any(c.kind in ("max", "min") and c.value.dtype.startswith("float") for c in loop.carries)
         places = any(c.kind in EXTREMUM for c in loop.carries)
@@ -448,6 +446,11 @@ class VectorRenderer(ScalarRenderer):
 _DEFINES = Let | Load | loopir.Number | loopir.Position | loopir.Extent
 
 
+def computes(loop: Loop) -> bool:
+    """Whether a loop has vector math, and so waits for arithmetic rather than for memory."""
+    return any(isinstance(s, Let) and s.op.name in VECTOR_MATH for s in loop.body)
+
+
 def _is_worth_sharing(body: Body) -> bool:
     """Whether whole vectors and the last one share the body: vector math takes long to compile a second time.
 
@@ -461,7 +464,7 @@ def _is_worth_sharing(body: Body) -> bool:
             return False
         if isinstance(s, Store | Accumulate):
             written.add(s.array)
-    return any(isinstance(s, Let) and s.op.name in VECTOR_MATH for s in body.loop.body)
+    return computes(body.loop)
 
 
 def _axis(index: Index) -> Axis | None:

@@ -55,12 +55,13 @@ def test_where_constants_stay_in_registers(target: str, stay: bool) -> None:
 
 
 def test_constants_of_vectors_that_no_register_holds() -> None:
-    """Bools come 64 at a time, and so do the floats they become."""
-    b = T.matrix("b", "bool")
-    step = graphc.function([b], T.cast(T.exp(-T.cast(b, "float32")) > 0.5, "bool"), backend="llvm")
-    value = np.random.default_rng(0).random((3000, 1000)) < 0.5
-    with graphc.config.change_flags(threads=1):
-        assert (step(value) == ~value).all()
+    """Bools come 64 at a time, and so do the floats they become; the row makes it a loop in a loop."""
+    b, row = T.matrix("b", "bool"), T.vector("row", "bool")
+    out = T.tanh(T.cast(b ^ row, "float32")) < 0.5
+    assert any("load volatile <64 x float>" in text for text in texts([b, row], out, AVX512))
+    step = graphc.function([b, row], out, backend="llvm")
+    value, other = (np.random.default_rng(0).random(shape) < 0.5 for shape in ((3000, 1000), 1000))
+    assert (step(value, other) == ~(value ^ other)).all()
 
 
 @pytest.mark.parametrize("columns", [7, 64, 1000, 1003])
